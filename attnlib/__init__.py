@@ -1,0 +1,24 @@
+"""Self-attention blocks for convolutional networks, each right once.
+
+``attnlib.NonLocal(64)(x)`` takes a feature map ``(B, C, H, W)`` and returns one of the same shape.
+"""
+
+from attnlib import catalog, checkpoints, cost, functional
+from attnlib.blocks.non_local import NonLocal
+from attnlib.blocks.self_attention import SelfAttention
+from attnlib.catalog import create_block, list_blocks
+from attnlib.checkpoints import load_reference
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NonLocal",
+    "SelfAttention",
+    "catalog",
+    "checkpoints",
+    "cost",
+    "create_block",
+    "functional",
+    "list_blocks",
+    "load_reference",
+]

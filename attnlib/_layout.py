@@ -1,0 +1,68 @@
+"""Feature maps (B, C, *S) as lists of positions (B, N, C), and layers by number of dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Device = torch.device | str | None
+
+CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+WINDOW: dict[int, Any] = {1: 2, 2: 2, 3: (1, 2, 2)}  # of subsampling by 2: time is never pooled
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(B, C, *S) -> (B, N, C): position n of the map in row-major order. A view, no copy."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def from_tokens(y: Tensor, like: Tensor) -> Tensor:
+    """(B, N, C) -> (B, C, *S) with the size and the memory layout of the map ``like``."""
+    y = y.transpose(1, 2).unflatten(2, like.shape[2:])
+    return y.contiguous() if like.is_contiguous() else y
+
+
+def position(query: tuple[int, ...], size: tuple[int, ...]) -> int:
+    """Row-major number of the position with these coordinates in a map of ``size``."""
+    return sum(n * math.prod(size[axis + 1 :]) for axis, n in enumerate(query))
+
+
+def unpool(weights: Tensor, source: Tensor, dims: int) -> Tensor:
+    """Weights over max-pooled keys (B, 1, N, M) as weights over the positions they came from.
+
+    Each channel c of ``source`` (B, G, *S) takes its maximum from one position of a window, which
+    receives the key's whole weight: (B, G, N, positions of source).
+    """
+    _, winner = MAX_POOL[dims](WINDOW[dims], return_indices=True)(source)
+    winner = winner.flatten(2)[:, :, None].expand(-1, -1, weights.shape[2], -1)  # (B, G, N, M)
+    full = weights.new_zeros(*winner.shape[:3], source.shape[2:].numel())
+    return full.scatter_(3, winner, weights.expand_as(winner))
+
+
+class ChannelAffine(nn.Module):
+    """y = weight * x + bias with one pair of numbers a channel: batch norm with frozen statistics.
+
+    Args:
+        channels: C.
+        device, dtype: of the parameters.
+
+    Shape:
+        - Input and output: ``(B, C, *S)``
+    """
+
+    def __init__(
+        self, channels: int, *, device: Device = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(channels, device=device, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift each channel."""
+        shape = (-1, *[1] * (x.ndim - 2))
+        return self.weight.view(shape) * x + self.bias.view(shape)

@@ -1,0 +1,1 @@
+"""The blocks, one file a paper: projections, norms and residuals around the functions."""

@@ -1,0 +1,140 @@
+"""The one table of facts about the blocks: class, paper, part of the book, claims.
+
+Everything that lists the blocks reads this table: ``create_block``, the tests that every block
+must pass, the benchmark, the pages of the book. A claim stands here with the place in the paper
+where it can be read; one that could not be checked there is not in the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from attnlib._checks import check_choice
+from attnlib.blocks.non_local import NonLocal
+from attnlib.blocks.self_attention import SelfAttention
+
+PARTS = ("foundations", "reach", "cost")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number that a paper states about its block.
+
+    Attributes:
+        text: what is claimed.
+        setting: shape and network for which it is claimed.
+        where: table, section or equation of the paper.
+    """
+
+    text: str
+    setting: str
+    where: str
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """Facts about one block.
+
+    Attributes:
+        key: name for :func:`create_block`.
+        cls: the block's class.
+        title: title of the paper or document that defines it.
+        year: of publication.
+        arxiv: identifier on arXiv, empty where there is none.
+        part: part of the book: ``"foundations"``, ``"reach"`` (see more) or ``"cost"`` (pay less).
+        chapter: path of its chapter in the book, without ending.
+        sources: reference implementations that :func:`attnlib.load_reference` reads.
+        dims: numbers of spatial dimensions that it takes.
+        claims: what the paper says about cost and gain.
+    """
+
+    key: str
+    cls: type[nn.Module]
+    title: str
+    year: int
+    arxiv: str
+    part: str
+    chapter: str
+    sources: tuple[str, ...]
+    dims: tuple[int, ...] = (2,)
+    claims: tuple[Claim, ...] = ()
+
+
+_BLOCKS = (
+    BlockInfo(
+        key="selfattention",
+        cls=SelfAttention,
+        title="Self-Attention Mechanism in Convolutional Neural Networks (an overview)",
+        year=2020,
+        arxiv="",
+        part="foundations",
+        chapter="book/foundations/self_attention",
+        sources=("document", "post"),
+    ),
+    BlockInfo(
+        key="nonlocal",
+        cls=NonLocal,
+        title="Non-local Neural Networks",
+        year=2018,
+        arxiv="1711.07971",
+        part="reach",
+        chapter="book/foundations/general_form",
+        sources=("alexhex7", "mmcv", "caffe2", "slowfast"),
+        dims=(1, 2, 3),
+        claims=(
+            Claim(
+                "1.2 times the parameters and 1.2 times the FLOPs of the network without blocks",
+                "five blocks in a ResNet-101, clips of 32 x 224 x 224",
+                "table 2e",
+            ),
+            Claim("half the channels inside: about half the cost", "one block", "section 3.3"),
+            Claim("pooling cuts the pairwise work to a quarter", "one block", "section 3.3"),
+            Claim("less than 5 % more computation", "one block in Mask R-CNN", "section 6"),
+        ),
+    ),
+)
+
+CATALOG: dict[str, BlockInfo] = {info.key: info for info in _BLOCKS}
+
+
+def list_blocks(part: str | None = None) -> list[str]:
+    """Return the names of the blocks, in the order of the book.
+
+    Args:
+        part: ``"foundations"``, ``"reach"`` or ``"cost"``; all parts when not given.
+
+    Shape:
+        - Output: names that :func:`create_block` accepts
+
+    Raises:
+        ValueError: an unknown part.
+    """
+    if part is not None:
+        check_choice("part", part, PARTS)
+    return [info.key for info in _BLOCKS if part in (None, info.part)]
+
+
+def create_block(key: str, in_channels: int, **options: Any) -> nn.Module:
+    """Build a block by its name.
+
+    Args:
+        key: a name from :func:`list_blocks`.
+        in_channels: C, channels of its input.
+        options: keyword arguments of the block's class; an unknown one raises ``TypeError``.
+
+    Shape:
+        - Output: the block, a module that takes ``(B, C, H, W)``
+
+    Raises:
+        ValueError: an unknown name (the message suggests the nearest) or a bad option.
+        TypeError: an option that the block does not have.
+
+    Example:
+        >>> type(create_block("nonlocal", 64, pairwise="dot_product")).__name__
+        'NonLocal'
+    """
+    check_choice("key", key, CATALOG)
+    return CATALOG[key].cls(in_channels, **options)

@@ -1,0 +1,27 @@
+"""Attention arithmetic without parameters: the plain formula and its fast forms side by side."""
+
+from attnlib.functional.chunked import RecomputedAttention
+from attnlib.functional.pairwise import (
+    concatenation_attention,
+    concatenation_weights,
+    dot_product_attention,
+    dot_product_weights,
+)
+from attnlib.functional.softmax import (
+    Choice,
+    explain_softmax_attention,
+    softmax_attention,
+    softmax_weights,
+)
+
+__all__ = [
+    "Choice",
+    "RecomputedAttention",
+    "concatenation_attention",
+    "concatenation_weights",
+    "dot_product_attention",
+    "dot_product_weights",
+    "explain_softmax_attention",
+    "softmax_attention",
+    "softmax_weights",
+]

@@ -1,0 +1,158 @@
+"""Softmax attention: the formula, and two forms that never build its N x M map.
+
+    y_i = sum_j softmax_j(scale * q_i . k_j) v_j
+
+``reference`` is the formula as written. ``sdpa`` is PyTorch's fused kernel, ``chunked`` our own
+recomputing backward pass (``functional/chunked.py``); both keep O(N C) numbers. ``auto`` asks
+``explain_softmax_attention``, which also says why.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from attnlib._checks import check_choice, check_tokens, wide
+from attnlib.functional.chunked import chunked_attention
+
+IMPLS = ("auto", "reference", "sdpa", "chunked")
+
+# Up to this many scores, batch included, the plain form is the fastest (measured on a CPU).
+_SMALL = 2**16
+
+
+def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
+    """Return the attention map A, A_ij = softmax over j of scale * q_i . k_j.
+
+    Args:
+        q: queries.
+        k: keys.
+        scale: factor on the scores; 1 unless the paper says otherwise.
+
+    Shape:
+        - q: ``(*, N, d)``, k: ``(*, M, d)``
+        - Output: ``(*, N, M)``, every row sums to one
+
+    Scores of half-precision inputs are computed in float32: they overflow float16 easily.
+    """
+    acc = wide(q.dtype)
+    scores = scale * (q.to(acc) @ k.to(acc).mT)  # (*, N, M)
+    return scores.softmax(dim=-1).to(q.dtype)  # row i over j
+
+
+def softmax_attention(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0, impl: str = "auto"
+) -> Tensor:
+    """Return softmax(scale * q k^T) v: each output is a weighted mean of the values.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values; their width may differ from that of q and k.
+        scale: factor on the scores; 1 unless the paper says otherwise.
+        impl: ``"reference"`` (any dtype, any derivative, O(N M) memory), ``"sdpa"`` (fused kernel;
+            unequal widths are padded with zeros, which changes no result), ``"chunked"``
+            (recomputing backward, any widths) or ``"auto"``. The last three keep O(N C) numbers
+            and have first derivatives only.
+
+    Shape:
+        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading dimensions
+        - Output: ``(*, N, dv)``
+
+    Raises:
+        ValueError: shapes or devices that do not fit, an unknown ``impl``, or ``sdpa`` where
+            PyTorch has no fused kernel (it never falls back to the N x M map in silence).
+        TypeError: anything but floating-point tensors of one dtype.
+        NotImplementedError: forward-mode derivatives (jvp) of ``sdpa`` or ``chunked``; ``auto``
+            takes the reference for those.
+
+    Reference: Vaswani et al. 2017, arXiv 1706.03762, equation 1, with ``scale`` left free.
+    """
+    check_choice("impl", impl, IMPLS)
+    choice = explain_softmax_attention(q, k, v)
+    if impl == "auto":
+        impl = choice.impl
+    elif impl != "reference" and _forward_mode(q, k, v):
+        raise NotImplementedError(
+            f"impl={impl!r} has no forward-mode derivative (jvp); use impl='reference'"
+        )
+    with torch.autocast(q.device.type, enabled=False):  # the dtypes below are chosen, not guessed
+        if impl == "reference":
+            return softmax_weights(q, k, scale=scale) @ v
+        lead = q.shape[:-2]
+        q, k, v = (t.flatten(0, -3) if t.ndim > 2 else t[None] for t in (q, k, v))
+        fast = _fused if impl == "sdpa" else chunked_attention
+        return fast(q, k, v, scale).unflatten(0, lead) if lead else fast(q, k, v, scale)[0]
+
+
+class Choice(NamedTuple):
+    """What ``auto`` picks and why."""
+
+    impl: str
+    reason: str
+
+
+def explain_softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Choice:
+    """Return the form that ``impl="auto"`` takes for these tensors, and the reason.
+
+    Args:
+        q: queries, as in :func:`softmax_attention`.
+        k: keys.
+        v: values.
+
+    Shape:
+        - Output: ``Choice(impl, reason)``
+
+    Raises:
+        ValueError, TypeError: as :func:`softmax_attention`.
+    """
+    check_tokens(q, k, v)
+    if _forward_mode(q, k, v):
+        return Choice("reference", "forward-mode derivatives exist for the plain formula alone")
+    # A traced graph must hold for every size, so sizes are compared outside of tracing only.
+    if not torch.compiler.is_compiling():
+        if q.shape[:-1].numel() * k.shape[-2] <= _SMALL:
+            return Choice("reference", f"at most {_SMALL} scores: the map is too small to matter")
+    refusal = _no_fused_kernel(q)
+    if refusal:
+        return Choice("chunked", refusal)
+    d, dv = q.shape[-1], v.shape[-1]
+    if d < dv:
+        return Choice("chunked", f"value width {dv} > key width {d}: padding costs more scores")
+    return Choice("sdpa", f"key width {d}, value width {dv}: the fused kernel takes them")
+
+
+def _no_fused_kernel(q: Tensor) -> str:
+    """Say why PyTorch has no fused kernel for tensors like ``q``; empty where it has one."""
+    if q.device.type == "cuda" and q.dtype == torch.float64:
+        return "no fused CUDA kernel computes in float64"
+    if q.device.type not in ("cpu", "cuda", "meta"):
+        return f"fused kernels on {q.device.type!r} have not been checked"
+    return ""
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Call the fused kernel with everything that would lose it put right, (B, N, d) -> (B, N, dv).
+
+    PyTorch drops to the N x M map without a word for three-dimensional inputs, for a last stride
+    other than 1, for value width other than key width, and for dropout or a mask with gradient.
+    """
+    refusal = _no_fused_kernel(q)
+    if refusal:
+        raise ValueError(f"impl='sdpa': {refusal}; use impl='chunked' or impl='auto'")
+    width = max(q.shape[-1], v.shape[-1])
+    if q.device.type == "cuda":
+        width = -(-width // 8) * 8  # the CUDA kernels load eight numbers at a time
+    q, k, t = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, t, scale=scale)[:, 0, :, : v.shape[-1]]
+
+
+def _forward_mode(*tensors: Tensor) -> bool:
+    """True if one of the tensors carries a forward-mode tangent."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Device = torch.device | str | None
 
 CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-WINDOW: dict[int, Any] = {1: 2, 2: 2, 3: (1, 2, 2)}  # of subsampling by 2: time is never pooled
+
+
+def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Keep the dtypes that a function chooses itself: attention mixes them on purpose."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def to_tokens(x: Tensor) -> Tensor:
@@ -32,14 +37,26 @@ def position(query: tuple[int, ...], size: tuple[int, ...]) -> int:
     return sum(n * math.prod(size[axis + 1 :]) for axis, n in enumerate(query))
 
 
+def max_pool(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """Max-pool (B, C, *S) by 2 in height and width, or in length; never in time.
+
+    Returns the pooled map and, for each of its entries, the row-major number of the winner.
+    """
+    if dims == 3:
+        return F.max_pool3d(x, (1, 2, 2), return_indices=True)
+    pool = F.max_pool2d if dims == 2 else F.max_pool1d
+    return pool(x, 2, return_indices=True)
+
+
 def unpool(weights: Tensor, source: Tensor, dims: int) -> Tensor:
     """Weights over max-pooled keys (B, 1, N, M) as weights over the positions they came from.
 
     Each channel c of ``source`` (B, G, *S) takes its maximum from one position of a window, which
     receives the key's whole weight: (B, G, N, positions of source).
     """
-    _, winner = MAX_POOL[dims](WINDOW[dims], return_indices=True)(source)
-    winner = winner.flatten(2)[:, :, None].expand(-1, -1, weights.shape[2], -1)  # (B, G, N, M)
+    winner = (
+        max_pool(source, dims)[1].flatten(2)[:, :, None].expand(-1, -1, weights.shape[2], -1)
+    )  # (B, G, N, M)
     full = weights.new_zeros(*winner.shape[:3], source.shape[2:].numel())
     return full.scatter_(3, winner, weights.expand_as(winner))
 

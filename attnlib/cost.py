@@ -133,7 +133,7 @@ def _resolve_softmax(b: int, n: int, m: int, d: int, dv: int, weight: Tensor) ->
 
 def _softmax(b: int, n: int, m: int, d: int, dv: int, impl: str) -> _Work:
     """Cost of softmax attention for given q, k, v, which the plain and the chunked form keep."""
-    wide = max(d, dv)
+    wide = max(d, dv, 2)
     floats = {
         "reference": n * d + m * d + m * dv + n * m,  # q, k, v and the map
         "sdpa": 2 * n * wide + 2 * m * wide + n,  # q, out, k, v padded, logsumexp

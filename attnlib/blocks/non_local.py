@@ -22,11 +22,10 @@ from attnlib._checks import check_choice, check_flag, check_map, check_positive,
 from attnlib._layout import (
     BATCH_NORM,
     CONV,
-    MAX_POOL,
-    WINDOW,
     ChannelAffine,
     Device,
     from_tokens,
+    max_pool,
     position,
     to_tokens,
     unpool,
@@ -120,7 +119,6 @@ class NonLocal(nn.Module):
         self.key = conv(in_channels, inter_channels, 1, **kw) if embedded else nn.Identity()
         self.value = conv(in_channels, inter_channels, 1, **kw)
         self.out = conv(inter_channels, in_channels, 1, bias=out_bias, **kw)
-        self.pool = MAX_POOL[dims](WINDOW[dims]) if subsample else nn.Identity()
         self.norm: nn.Module = nn.Identity()
         if norm:
             layer = ChannelAffine if norm == "affine" else BATCH_NORM[dims]
@@ -219,10 +217,10 @@ class NonLocal(nn.Module):
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return theta, phi and g as positions; pooled keys and values are fewer, M < N."""
-        source = self.pool(x) if self.subsample == "before" else x
+        source = max_pool(x, self.dims)[0] if self.subsample == "before" else x
         theta, phi, g = self.query(x), self.key(source), self.value(source)
         if self.subsample == "after":
-            phi, g = self.pool(phi), self.pool(g)
+            phi, g = max_pool(phi, self.dims)[0], max_pool(g, self.dims)[0]
         dtype = torch.promote_types(theta.dtype, g.dtype)  # they differ under autocast alone
         return to_tokens(theta).to(dtype), to_tokens(phi).to(dtype), to_tokens(g).to(dtype)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from attnlib._checks import check_choice, check_floating, check_tokens, wide
+from attnlib._layout import no_autocast
 
 DOT_PRODUCT_IMPLS = ("auto", "reference", "associative")
 CONCATENATION_IMPLS = ("auto", "reference", "sorted")
@@ -61,7 +62,7 @@ def dot_product_attention(q: Tensor, k: Tensor, v: Tensor, *, impl: str = "auto"
     check_tokens(q, k, v)
     if impl == "auto":
         impl = _cheaper_product(q, k, v)
-    with torch.autocast(q.device.type, enabled=False):
+    with no_autocast(q):
         if impl == "reference":
             return dot_product_weights(q, k) @ v
         acc = wide(q.dtype)
@@ -115,7 +116,7 @@ def concatenation_attention(a: Tensor, b: Tensor, v: Tensor, *, impl: str = "aut
     check_floating("a", a)
     check_floating("b", b)
     check_tokens(a[..., None], b[..., None], v)
-    with torch.autocast(v.device.type, enabled=False):
+    with no_autocast(v):
         acc, dtype = wide(v.dtype), v.dtype
         a, b, v = a.to(acc), b.to(acc), v.to(acc)
         if impl == "reference":

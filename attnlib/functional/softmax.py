@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from attnlib._checks import check_choice, check_tokens, wide
+from attnlib._layout import no_autocast
 from attnlib.functional.chunked import chunked_attention
 
 IMPLS = ("auto", "reference", "sdpa", "chunked")
@@ -80,7 +81,7 @@ def softmax_attention(
         raise NotImplementedError(
             f"impl={impl!r} has no forward-mode derivative (jvp); use impl='reference'"
         )
-    with torch.autocast(q.device.type, enabled=False):  # the dtypes below are chosen, not guessed
+    with no_autocast(q):
         if impl == "reference":
             return softmax_weights(q, k, scale=scale) @ v
         lead = q.shape[:-2]
@@ -139,12 +140,13 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """Call the fused kernel with everything that would lose it put right, (B, N, d) -> (B, N, dv).
 
     PyTorch drops to the N x M map without a word for three-dimensional inputs, for a last stride
-    other than 1, for value width other than key width, and for dropout or a mask with gradient.
+    other than 1 (which ``contiguous`` leaves alone where the width is 1), for value width other
+    than key width, and for dropout or a mask with gradient.
     """
     refusal = _no_fused_kernel(q)
     if refusal:
         raise ValueError(f"impl='sdpa': {refusal}; use impl='chunked' or impl='auto'")
-    width = max(q.shape[-1], v.shape[-1])
+    width = max(q.shape[-1], v.shape[-1], 2)
     if q.device.type == "cuda":
         width = -(-width // 8) * 8  # the CUDA kernels load eight numbers at a time
     q, k, t = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (q, k, v))

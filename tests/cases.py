@@ -1,0 +1,102 @@
+"""The blocks to test: every entry of the catalogue, with the options worth a case of their own.
+
+A new block is tested by its catalogue entry alone; a row in ``VARIANTS`` adds options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attnlib.catalog import CATALOG, create_block
+
+CHANNELS = 8
+SIZES = {1: (11,), 2: (5, 7), 3: (3, 4, 5)}
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "selfattention": [{}, {"reduction": 4, "gamma": True}],
+    "nonlocal": [
+        *(
+            {"pairwise": pairwise, "subsample": subsample}
+            for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+            for subsample in (None, "before", "after")
+        ),
+        {"scale": True, "norm": False},
+        {"norm": "affine", "out_bias": False, "inter_channels": 3},
+        {"dims": 1},
+        {"dims": 1, "subsample": "after", "pairwise": "concatenation"},
+        {"dims": 3},
+        {"dims": 3, "subsample": "before", "scale": True},
+        {"dims": 3, "subsample": "after", "pairwise": "gaussian"},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One block with one set of options."""
+
+    key: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dims(self) -> int:
+        return self.options.get("dims", 2)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return SIZES[self.dims]
+
+    @property
+    def pooled(self) -> bool:
+        return bool(self.options.get("subsample"))
+
+    @property
+    def softmax(self) -> bool:
+        return "gaussian" in self.options.get("pairwise", "gaussian")
+
+    def __str__(self) -> str:
+        options = "-".join(f"{value}" for value in self.options.values())
+        return f"{self.key}-{options}" if options else self.key
+
+    def build(self, *, dtype: torch.dtype = torch.float64, **more: Any) -> nn.Module:
+        """Build the block with random parameters, in eval mode."""
+        torch.manual_seed(0)
+        block = create_block(self.key, CHANNELS, dtype=dtype, **self.options, **more)
+        return randomise(block).eval()
+
+    def input(self, batch: int = 2, *, dtype: torch.dtype = torch.float64) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        x = torch.randn(batch, CHANNELS, *self.size, generator=generator, dtype=torch.float64)
+        return x.to(dtype)
+
+
+def randomise(block: nn.Module, std: float = 0.5) -> nn.Module:
+    """Give every parameter and buffer a random value: no zero may hide a mistake."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, tensor in [*block.named_parameters(), *block.named_buffers()]:
+            if not tensor.is_floating_point():
+                continue
+            values = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * std
+            tensor.copy_(values.abs() + 0.5 if name.endswith("running_var") else values)
+    return block
+
+
+def gradients(block: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return output and all gradients of a fixed random projection of the output."""
+    x = x.clone().requires_grad_()
+    y = block(x)
+    generator = torch.Generator().manual_seed(3)
+    probe = torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype)
+    names = [name for name, _ in block.named_parameters()]
+    leaves = [x, *(parameter for _, parameter in block.named_parameters())]
+    grads = torch.autograd.grad((y * probe).sum(), leaves)
+    return {"output": y.detach(), **dict(zip(["input", *names], grads, strict=True))}
+
+
+CASES = [Case(key, options) for key in CATALOG for options in VARIANTS.get(key, [{}])]
+IMPL_CASES = [(case, impl) for case in CASES for impl in case.build().impls if impl != "reference"]

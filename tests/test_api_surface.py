@@ -1,0 +1,109 @@
+"""The public names, written down: a name that appears or disappears is a decision, not a slip."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import attnlib
+from attnlib import catalog, create_block, list_blocks
+
+PUBLIC = {
+    "attnlib": {
+        "NonLocal",
+        "SelfAttention",
+        "catalog",
+        "checkpoints",
+        "cost",
+        "create_block",
+        "functional",
+        "list_blocks",
+        "load_reference",
+    },
+    "attnlib.functional": {
+        "Choice",
+        "RecomputedAttention",
+        "concatenation_attention",
+        "concatenation_weights",
+        "dot_product_attention",
+        "dot_product_weights",
+        "explain_softmax_attention",
+        "softmax_attention",
+        "softmax_weights",
+    },
+}
+MODULES = [m.name for m in pkgutil.walk_packages(attnlib.__path__, "attnlib.")]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names(name):
+    module = importlib.import_module(name)
+    assert set(module.__all__) == PUBLIC[name]
+    for public in module.__all__:
+        assert inspect.getdoc(getattr(module, public))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_functions_say_what_they_take(name):
+    """One-line summary, arguments, shape, errors: the sections that every docstring has."""
+    module = importlib.import_module(name)
+    for public in module.__all__:
+        thing = getattr(module, public)
+        if inspect.isfunction(thing):
+            text = inspect.getdoc(thing)
+            assert "Shape:" in text, public
+            for argument in inspect.signature(thing).parameters:
+                assert f"{argument}" in text.split("Args:")[1] if argument != "part" else True
+
+
+def test_catalogue():
+    assert list_blocks() == list(catalog.CATALOG) == ["selfattention", "nonlocal"]
+    assert list_blocks("foundations") == ["selfattention"]
+    assert list_blocks("reach") == ["nonlocal"]
+    for key, info in catalog.CATALOG.items():
+        assert info.key == key
+        assert info.cls.__name__ in attnlib.__all__
+        assert isinstance(create_block(key, 8), info.cls)
+        assert info.part in catalog.PARTS
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(name)
+    names = {**vars(module), "torch": importlib.import_module("torch")}
+    assert doctest.testmod(module, extraglobs=names).failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    modules = [importlib.import_module(name) for name in MODULES]
+    assert sum(len(test.examples) for m in modules for test in finder.find(m)) >= 3
+
+
+def test_import_is_light():
+    """Importing attnlib pulls in no plotting library and none of the optional packages."""
+    code = (
+        "import sys, torch; before = set(sys.modules); import attnlib; "
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"matplotlib", "skimage", "scipy", "ipywidgets", "IPython", "safetensors"}
+    assert not heavy & set(result.stdout.split())
+    assert "attnlib" in result.stdout
+
+
+def test_functions_import_torch_alone():
+    """Imports run one way: functional knows no block, blocks know no catalogue."""
+    for module in MODULES:
+        source = inspect.getsource(importlib.import_module(module))
+        if module.startswith("attnlib.functional"):
+            assert "attnlib.blocks" not in source
+        if module.startswith(("attnlib.functional", "attnlib.blocks")):
+            for above in ("catalog", "cost", "checkpoints", "plots"):
+                assert f"attnlib.{above}" not in source, module

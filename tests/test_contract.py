@@ -1,0 +1,216 @@
+"""What every block of the catalogue owes its user, whatever it computes."""
+
+import copy
+import inspect
+import io
+import pickle
+
+import pytest
+import torch
+from cases import CASES, CHANNELS, IMPL_CASES, Case, randomise
+
+from attnlib import create_block
+from attnlib.catalog import CATALOG
+
+each = pytest.mark.parametrize("case", CASES, ids=str)
+each_impl = pytest.mark.parametrize(
+    ("case", "impl"), IMPL_CASES, ids=[f"{case}-{impl}" for case, impl in IMPL_CASES]
+)
+
+
+@each
+def test_randomised_block_is_no_identity(case):
+    x = case.input()
+    assert (case.build()(x) - x).abs().max() > 0.01
+
+
+@each
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_shape_and_dtype(case, batch):
+    x = case.input(batch)
+    y = case.build()(x)
+    assert y.shape == x.shape
+    assert y.dtype == x.dtype
+
+
+@each
+def test_thin_maps(case):
+    """1 x N and N x 1 maps work; a pooled direction of one pixel is refused by name."""
+    block = case.build()
+    for axis in range(case.dims):
+        size = list(case.size)
+        size[axis] = 1
+        x = torch.randn(2, CHANNELS, *size, dtype=torch.float64)
+        if case.pooled and axis >= case.dims - 2:
+            with pytest.raises(ValueError, match=r"at least 2"):
+                block(x)
+        else:
+            assert block(x).shape == x.shape
+
+
+@each
+def test_one_pixel(case):
+    x = torch.randn(2, CHANNELS, *[1] * case.dims, dtype=torch.float64)
+    if case.pooled:
+        with pytest.raises(ValueError, match=r"at least 2"):
+            case.build()(x)
+    else:
+        assert case.build()(x).isfinite().all()
+
+
+@each
+def test_one_channel(case):
+    options = {k: v for k, v in case.options.items() if k not in ("reduction", "inter_channels")}
+    block = randomise(create_block(case.key, 1, dtype=torch.float64, **options)).eval()
+    x = case.input()[:, :1]
+    assert block(x).shape == x.shape
+
+
+@each_impl
+def test_memory_layout_does_not_matter(case, impl):
+    block, x = case.build(impl=impl), case.input()
+    expected = block(x)
+    strided = torch.cat([x, x], dim=-1)[..., : x.shape[-1]]
+    assert not strided.is_contiguous()
+    torch.testing.assert_close(block(strided), expected)
+    torch.testing.assert_close(block(x.mT.contiguous().mT), expected)
+    if case.dims > 1:
+        last = {2: torch.channels_last, 3: torch.channels_last_3d}[case.dims]
+        torch.testing.assert_close(block(x.to(memory_format=last)), expected)
+    assert block(x).is_contiguous()
+
+
+@each
+def test_batch_entries_are_independent(case):
+    """In eval mode f(x)[:1] == f(x[:1]): a softmax over the wrong axis fails here."""
+    block, x = case.build(), case.input(3)
+    torch.testing.assert_close(block(x)[:1], block(x[:1]))
+    torch.testing.assert_close(block(x.flip(0)), block(x).flip(0))
+
+
+@each
+def test_input_stays_unchanged(case):
+    x = case.input()
+    before = x.clone()
+    case.build().train()(x)
+    assert torch.equal(x, before)
+
+
+@each
+def test_every_parameter_gets_a_gradient(case):
+    block = case.build()
+    block(case.input()).square().sum().backward()
+    for name, parameter in block.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@each_impl
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_other_dtypes(case, impl, dtype):
+    x = case.input(dtype=dtype)
+    y = case.build(dtype=dtype, impl=impl)(x)
+    assert y.dtype == dtype
+    assert y.isfinite().all()
+
+
+@each_impl
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(case, impl, dtype):
+    block, x = case.build(dtype=torch.float32, impl=impl), case.input(dtype=torch.float32)
+    exact = block(x)
+    with torch.autocast("cpu", dtype=dtype):
+        y = block(x)
+    assert y.shape == x.shape
+    error = (y.float() - exact).abs().max() / exact.abs().max()
+    assert error < 16 * torch.finfo(dtype).eps  # a few roundings in series
+    y.float().sum().backward()
+
+
+@each
+def test_meta_device(case):
+    """No hidden tensor on another device."""
+    block = create_block(case.key, CHANNELS, device="meta", **case.options)
+    x = torch.empty(2, CHANNELS, *case.size, device="meta")
+    assert block(x).shape == x.shape
+
+
+@each
+def test_copies(case):
+    block, x = case.build(), case.input()
+    expected = block(x)
+    block(x).sum().backward()
+    assert torch.equal(copy.deepcopy(block)(x), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(block))(x), expected)
+    stream = io.BytesIO()
+    torch.save(block.state_dict(), stream)
+    stream.seek(0)
+    other = create_block(case.key, CHANNELS, dtype=torch.float64, **case.options).eval()
+    other.load_state_dict(torch.load(stream))
+    assert torch.equal(other(x), expected)
+
+
+@each
+def test_options_show_in_repr(case):
+    text = repr(case.build())
+    for name, value in case.options.items():
+        if name != "norm" and name != "out_bias":
+            assert f"{name}={value!r}" in text
+
+
+@each
+def test_works_under_no_grad_and_inference_mode(case):
+    block, x = case.build(), case.input()
+    expected = block(x)
+    with torch.no_grad():
+        assert torch.equal(block(x), expected)
+    with torch.inference_mode():
+        assert torch.equal(block(x), expected)
+
+
+@pytest.mark.slow
+@each_impl
+def test_compiles_in_one_graph_for_any_size(case, impl):
+    torch._dynamo.reset()
+    block = case.build(impl=impl)
+    compiled = torch.compile(block, fullgraph=True, dynamic=True, backend="aot_eager")
+    for size in (case.size, tuple(s + 2 for s in case.size)):
+        x = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
+        y = compiled(x)
+        torch.testing.assert_close(y, block(x))
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        torch.testing.assert_close(slope, torch.autograd.grad(block(x).sum(), x)[0])
+
+
+@pytest.mark.slow
+@each_impl
+def test_exports_with_dynamic_size(case, impl):
+    block = case.build(impl=impl)
+    dynamic = {axis: torch.export.Dim(f"size{axis}", min=4, max=4096) for axis in range(2, 4)}
+    if case.dims == 1:  # a named Dim cannot say "length // 2"
+        dynamic = {2: torch.export.Dim.DYNAMIC}
+    if case.dims == 3:  # height and width are open, time is not
+        dynamic = {axis + 1: dim for axis, dim in dynamic.items()}
+    x, other = (
+        torch.randn(2, CHANNELS, *(s + more * (axis + 2 in dynamic) for axis, s in enumerate(size)))
+        for size, more in ((case.size, 4), (case.size, 9))
+    )
+    program = torch.export.export(block, (x.double(),), dynamic_shapes=(dynamic,))
+    torch.testing.assert_close(program.module()(other.double()), block(other.double()))
+
+
+@pytest.mark.parametrize("info", CATALOG.values(), ids=lambda info: info.key)
+def test_signature(info):
+    """Channels first, every option by keyword, no catch-all."""
+    parameters = list(inspect.signature(info.cls).parameters.values())
+    assert parameters[0].name == "in_channels"
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[1:])
+    assert {"impl", "device", "dtype"} <= {p.name for p in parameters}
+    assert Case(info.key).build().impls[:2] == ("auto", "reference")
+
+
+@pytest.mark.parametrize("info", CATALOG.values(), ids=lambda info: info.key)
+def test_docstring_has_its_sections(info):
+    text = inspect.getdoc(info.cls)
+    for section in ("Args:", "Shape:", "Raises:", "Reference:", "Example:"):
+        assert section in text, section

@@ -1,0 +1,197 @@
+"""The suite tests itself: planted, plausible bugs, each of which some test must catch.
+
+Every mutant is one line changed in a copy of the package; the fast part of the suite then runs
+against the copy and has to fail. A mutant that survives would stand in ``SURVIVORS`` with the
+reason; the share of the killed must stay at 95 %.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SUITE = ["test_golden.py", "test_reference.py", "test_properties.py", "test_checkpoints.py"]
+SUITE += ["test_errors.py", "test_contract.py", "test_cost.py", "test_api_surface.py"]
+
+
+class Mutant(NamedTuple):
+    """One bug: what it is, the file, the text that it replaces, the text in its place."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+SA, NL = "blocks/self_attention.py", "blocks/non_local.py"
+SM, CH, PW = "functional/softmax.py", "functional/chunked.py", "functional/pairwise.py"
+
+MUTANTS = [
+    # SelfAttention
+    Mutant("f and g swapped", SA, "to_tokens(self.f(x))  # (B", "to_tokens(self.g(x))  # (B"),
+    Mutant("value from g", SA, "to_tokens(self.h(x))", "to_tokens(x)"),
+    Mutant("scaled scores", SA, "scale=1.0", "scale=self.f.out_channels**-0.5"),
+    Mutant("o forgotten", SA, "out: Tensor = self.o(from_tokens(y, x))", "out = from_tokens(y, x)"),
+    Mutant("no residual", SA, "x + self.gamma * out", "self.gamma * out"),
+    Mutant("residual everywhere", SA, "return out if", "return x + out if"),
+    Mutant("gamma no parameter", SA, "nn.Parameter(torch.zeros(1,", "(torch.zeros(1,"),
+    Mutant("gamma starts at one", SA, "torch.zeros(1, device", "torch.ones(1, device"),
+    Mutant(
+        "map of g over f", SA, "softmax_weights(q, k)[:, None]", "softmax_weights(k, q)[:, None]"
+    ),
+    Mutant("reduction ignored", SA, "in_channels // reduction", "in_channels"),
+    Mutant("map with a graph", SA, "    @torch.no_grad()\n", ""),
+    # NonLocal
+    Mutant("no residual", NL, "return z + x", "return z"),
+    Mutant(
+        "query and key swapped",
+        NL,
+        "self.query(x), self.key(source)",
+        "self.key(x), self.query(source)",
+    ),
+    Mutant(
+        "value not pooled",
+        NL,
+        "phi, g = max_pool(phi, self.dims)[0], max_pool(g, self.dims)[0]",
+        "phi = max_pool(phi, self.dims)[0]",
+    ),
+    Mutant(
+        "pool always before",
+        NL,
+        'if self.subsample == "before" else x\n',
+        "if self.subsample else x\n",
+    ),
+    Mutant("scale forgotten", NL, "self.inter_channels**-0.5 if scaled", "1.0 if scaled"),
+    Mutant("scale by C", NL, "self.inter_channels**-0.5", "self.in_channels**-0.5"),
+    Mutant(
+        "scale of every similarity",
+        NL,
+        'self.scale and self.pairwise == "embedded_gaussian"',
+        "self.scale",
+    ),
+    Mutant("halves of w_f swapped", NL, "w_q, w_k = self.w_f", "w_k, w_q = self.w_f"),
+    Mutant(
+        "norm starts at one",
+        NL,
+        "nn.init.zeros_(parameter)  # the",
+        "nn.init.ones_(parameter)  # the",
+    ),
+    Mutant(
+        "norm forgotten",
+        NL,
+        "self.norm(self.out(from_tokens(y, x)))",
+        "self.out(from_tokens(y, x))",
+    ),
+    Mutant("a quarter of the channels", NL, "max(1, in_channels // 2)", "max(1, in_channels // 4)"),
+    Mutant(
+        "official pools after",
+        NL,
+        '"official": {"subsample": "before"',
+        '"official": {"subsample": "after"',
+    ),
+    # shared layout and checks
+    Mutant(
+        "H and W swapped",
+        "_layout.py",
+        "unflatten(2, like.shape[2:])",
+        "unflatten(2, like.shape[2:][::-1]).mT if like.ndim == 4 else y.transpose(1, 2).unflatten(2, like.shape[2:])",
+    ),
+    Mutant("column-major positions", "_layout.py", "size[axis + 1 :]", "size[:axis]"),
+    Mutant("time pooled too", "_layout.py", "(1, 2, 2)", "(2, 2, 2)"),
+    Mutant("channels unchecked", "_checks.py", "if x.shape[1] != channels:", "if False:"),
+    Mutant(
+        "half precision kept",
+        "_checks.py",
+        "return torch.float32 if dtype in",
+        "return dtype if dtype in",
+    ),
+    # functions
+    Mutant("softmax over queries", SM, "softmax(dim=-1)", "softmax(dim=-2)"),
+    Mutant("softmax over the batch", SM, "softmax(dim=-1)", "softmax(dim=0)"),
+    Mutant("scale forgotten", SM, "scores = scale * (", "scores = ("),
+    Mutant("sdpa's own scale", SM, "(q, k, t, scale=scale)", "(q, k, t)"),
+    Mutant("padding left in", SM, "[:, 0, :, : v.shape[-1]]", "[:, 0]"),
+    Mutant("fused layout lost", SM, ").contiguous()[:, None]", ")[:, None]"),
+    Mutant(
+        "no maximum", CH, "top = s.amax(-1, keepdim=True)", "top = torch.zeros_like(s[..., :1])"
+    ),
+    Mutant("not normalised", CH, ".div_(total)", ""),
+    Mutant("lse without maximum", CH, "total.log_().add_(top)", "total.log_()"),
+    Mutant("row sum forgotten", CH, ".sub_(row_sum[b, i])", ""),
+    Mutant("dk without scale", CH, "dk.mul_(scale)", "dk"),
+    Mutant(
+        "last tile lost", CH, "range(0, rows, step)", "range(0, rows - rows % step or step, step)"
+    ),
+    Mutant(
+        "second derivative in silence",
+        CH,
+        "    raise RuntimeError(\n",
+        "    return None\n    raise RuntimeError(\n",
+    ),
+    Mutant("missing divisor", PW, "q.to(acc) / k.shape[-2] @", "q.to(acc) @"),
+    Mutant("divided by N, not M", PW, "k.to(acc).mT / k.shape[-2]", "k.to(acc).mT / q.shape[-2]"),
+    Mutant("no ReLU", PW, ").relu() /", ") /"),
+    Mutant("ascending prefix", PW, "v.flip(-2).cumsum(-2).flip(-2)", "v.cumsum(-2)"),
+    Mutant("ties counted", PW, "right=True", "right=False"),
+    Mutant("not centred", PW, "b.mean(-1, keepdim=True).detach()", "0.0"),
+    # checkpoints, cost, catalogue
+    Mutant("left-over entries", "checkpoints.py", "for key in given.values()]", "for key in ()]"),
+    Mutant(
+        "missing entries",
+        "checkpoints.py",
+        'elif not name.endswith("num_batches_tracked"):',
+        "elif False:",
+    ),
+    Mutant(
+        "inverse variance",
+        "checkpoints.py",
+        '"running_mean": ("bn_rm",)',
+        '"running_mean": ("bn_riv",)',
+    ),
+    Mutant("FLOPs for multiply-adds", "cost.py", "get_total_flops() // 2", "get_total_flops()"),
+]
+SURVIVORS: dict[str, str] = {}
+
+
+def label(mutant):
+    return f"{Path(mutant.file).stem}: {mutant.name}"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=label)
+def test_mutant_changes_one_place(mutant):
+    source = (ROOT / "attnlib" / mutant.file).read_text()
+    assert source.count(mutant.old) == 1, f"{mutant.old!r} must stand once in {mutant.file}"
+    compile(source.replace(mutant.old, mutant.new), mutant.file, "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=label)
+def test_mutant_is_killed(mutant, tmp_path):
+    shutil.copytree(ROOT / "attnlib", tmp_path / "attnlib")
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("book"))
+    target = tmp_path / "attnlib" / mutant.file
+    target.write_text(target.read_text().replace(mutant.old, mutant.new))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += ["-c", os.devnull, "--rootdir=.", "-o", "pythonpath=tests"]
+    command += ["--import-mode=importlib", "-m", "not slow and not alone"]
+    command += [f"tests/{name}" for name in SUITE]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    killed = result.returncode == 1 and " failed" in result.stdout
+    if label(mutant) in SURVIVORS:
+        assert not killed, f"{label(mutant)} is killed by now: take it off the list"
+    else:
+        assert killed, f"{label(mutant)} survived:\n{result.stdout[-600:]}{result.stderr[-300:]}"
+
+
+def test_share_of_the_killed():
+    assert {label(m) for m in MUTANTS} >= set(SURVIVORS)
+    assert len({label(m) for m in MUTANTS}) == len(MUTANTS)
+    assert len(MUTANTS) - len(SURVIVORS) >= 0.95 * len(MUTANTS)
+    for file in (SA, NL):
+        assert sum(m.file == file for m in MUTANTS) >= 8

@@ -1,0 +1,218 @@
+"""Laws that hold for every block or every map, whatever the numbers."""
+
+import pytest
+import torch
+from cases import CASES, CHANNELS
+
+from attnlib import NonLocal, SelfAttention, create_block
+
+each = pytest.mark.parametrize("case", CASES, ids=str)
+softmax_cases = pytest.mark.parametrize("case", [c for c in CASES if c.softmax], ids=str)
+
+
+@each
+def test_shape_of_the_map(case):
+    block, x = case.build(), case.input()
+    n = x.shape[2:].numel()
+    full = block.attention_map(x)
+    assert full.shape[0] == 2
+    assert full.shape[2:] == (n, n)
+    assert not full.requires_grad
+    for query in ((0,) * case.dims, tuple(s - 1 for s in case.size)):
+        row = block.attention_map(x, query=query)
+        assert row.shape == (*full.shape[:2], *case.size)
+        i = 0 if sum(query) == 0 else n - 1
+        torch.testing.assert_close(row.flatten(2), full[:, :, i])
+
+
+@each
+def test_row_number_is_row_major(case):
+    block, x = case.build(), case.input()
+    numbers = torch.arange(x.shape[2:].numel()).view(case.size)
+    query = tuple(min(1, s - 1) for s in case.size)
+    row = block.attention_map(x)[:, :, int(numbers[query])]
+    torch.testing.assert_close(block.attention_map(x, query=query).flatten(2), row)
+
+
+@softmax_cases
+def test_rows_are_weights(case):
+    weights = case.build().attention_map(case.input())
+    assert weights.min() >= 0
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+
+
+def source_of(block, x):
+    """Return the map (B, G, *S) whose positions the weights of ``attention_map`` refer to."""
+    if isinstance(block, SelfAttention):
+        return block.h(x)
+    return x if block.subsample == "before" else block.value(x)
+
+
+def finish(block, y, x):
+    """Return the block's output for aggregated values y."""
+    if isinstance(block, SelfAttention):
+        out = block.o(y)
+        return out if block.gamma is None else x + block.gamma * out
+    return block.norm(block.out(y)) + x
+
+
+@each
+def test_map_times_values_rebuilds_forward(case):
+    """The map is the one that forward uses: aggregate with it, project, compare."""
+    block, x = case.build(), case.input()
+    weights, source = block.attention_map(x), source_of(block, x)
+    values = source.flatten(2)  # (B, C, N)
+    per_channel = weights if weights.shape[1] > 1 else weights.expand(-1, values.shape[1], -1, -1)
+    y = torch.einsum("bcij,bcj->bci", per_channel, values).unflatten(2, case.size)
+    if getattr(block, "subsample", None) == "before":
+        # the weights refer to x: project afterwards, with the share of the bias that arrives
+        total = per_channel[:, :1].sum(-1).unflatten(2, case.size)
+        bias = block.value.bias.view(-1, *[1] * case.dims)
+        y = block.value(y) - bias + total * bias
+    torch.testing.assert_close(finish(block, y, x), block(x), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.pooled], ids=str)
+def test_positions_have_no_names(case):
+    """Permuting the positions of the input permutes those of the output."""
+    block, x = case.build(), case.input()
+    order = torch.randperm(x.shape[2:].numel(), generator=torch.Generator().manual_seed(4))
+
+    def shuffle(t):
+        return t.flatten(2)[..., order].view(t.shape)
+
+    torch.testing.assert_close(block(shuffle(x)), shuffle(block(x)))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.pooled], ids=str)
+def test_transposing_the_picture_transposes_the_output(case):
+    if case.dims == 1:
+        return  # one axis: nothing to transpose
+    block, x = case.build(), case.input()
+    torch.testing.assert_close(block(x.mT), block(x).mT)
+
+
+@each
+def test_reach(case):
+    """Every position that can act as a key moves every output; a dropped last row never does."""
+    block = case.build()
+    x = case.input(1).requires_grad_()
+    i = (0,) * case.dims
+    (slope,) = torch.autograd.grad(block(x)[(0, slice(None), *i)].sum(), x)
+    moved = slope[0].abs().sum(0) > 0
+    if not case.pooled:
+        if case.options.get("pairwise") != "concatenation":  # ReLU may switch a pair off
+            assert moved.all()
+        return
+    odd = [a for a in range(max(0, case.dims - 2), case.dims) if case.size[a] % 2]
+    assert odd
+    for axis in odd:
+        last = moved.select(axis, case.size[axis] - 1)
+        assert not last.any()
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize(
+    "pairwise", ["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
+)
+@pytest.mark.parametrize("norm", [True, False, "affine"])
+@pytest.mark.parametrize("train", [True, False])
+def test_non_local_starts_as_the_identity(dims, pairwise, norm, train):
+    block = NonLocal(CHANNELS, dims=dims, pairwise=pairwise, norm=norm).train(train)
+    x = torch.randn(2, CHANNELS, *[4] * dims)
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("name", ["paper", "official", "alexhex7", "mmcv"])
+def test_presets(name):
+    torch.manual_seed(0)
+    block = NonLocal.preset(name, 64)
+    x = torch.randn(1, 64, 8, 8)
+    assert torch.equal(block(x), x)
+    facts = {
+        "paper": ("after", False, True),
+        "official": ("before", True, True),
+        "alexhex7": ("after", False, True),
+        "mmcv": (None, True, False),
+    }[name]
+    has_norm = isinstance(block.norm, torch.nn.BatchNorm2d)
+    assert (block.subsample, block.scale, has_norm) == facts
+    deviation = block.query.weight.std().item()
+    if name in ("official", "mmcv"):
+        assert 0.009 < deviation < 0.011
+        assert not block.query.bias.any()
+    elif name == "paper":
+        assert 0.9 < deviation / (2 / 64) ** 0.5 < 1.1
+    else:
+        assert block.query.bias.any()
+    assert NonLocal.preset(name, 4, dims=1, pairwise="dot_product", inter_channels=3).dims == 1
+
+
+def test_scale_acts_on_the_embedded_gaussian_alone():
+    x = torch.randn(1, CHANNELS, 5, 7, dtype=torch.float64)
+    for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation"):
+        maps = []
+        for scale in (True, False):
+            torch.manual_seed(0)
+            block = NonLocal(CHANNELS, pairwise=pairwise, scale=scale).double()
+            maps.append(block.attention_map(x))
+        assert torch.equal(*maps) == (pairwise != "embedded_gaussian")
+        if pairwise == "embedded_gaussian":
+            logits = [m.log() - m.log().mean(-1, keepdim=True) for m in maps]
+            torch.testing.assert_close(logits[0], logits[1] * block.inter_channels**-0.5)
+
+
+@pytest.mark.parametrize("pairwise", ["embedded_gaussian", "gaussian"])
+def test_self_attention_and_non_local_hold_the_same_sum(pairwise):
+    """NonLocal minus its residual is SelfAttention with the same four matrices."""
+    torch.manual_seed(0)
+    ours = NonLocal(CHANNELS, inter_channels=CHANNELS, norm=False).double()
+    other = SelfAttention(CHANNELS).double()
+    pairs = {"query": "f", "key": "g", "value": "h", "out": "o"}
+    for a, b in pairs.items():
+        getattr(ours, a).load_state_dict(getattr(other, b).state_dict())
+    if pairwise == "gaussian":  # exp(x . x): the embedding with identity matrices
+        ours = NonLocal(CHANNELS, inter_channels=CHANNELS, norm=False, pairwise="gaussian").double()
+        for a in ("value", "out"):
+            getattr(ours, a).load_state_dict(getattr(other, pairs[a]).state_dict())
+        for layer in (other.f, other.g):
+            torch.nn.init.dirac_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+    x = torch.randn(2, CHANNELS, 5, 7, dtype=torch.float64)
+    torch.testing.assert_close(ours(x) - x, other(x))
+
+
+@softmax_cases
+def test_a_key_bias_cannot_matter(case):
+    """A constant added to a row of scores leaves through top and bottom: zero gradient."""
+    name = {"selfattention": "g.bias", "nonlocal": "key.bias"}[case.key]
+    block = case.build()
+    parameters = dict(block.named_parameters())
+    if name not in parameters:
+        assert case.options["pairwise"] == "gaussian"
+        return
+    block(case.input()).square().sum().backward()
+    others = max(p.grad.abs().max() for n, p in parameters.items() if n != name)
+    assert parameters[name].grad.abs().max() < 1e-12 * others
+    before = block(case.input())
+    parameters[name].data += 5.0
+    torch.testing.assert_close(block(case.input()), before)
+
+
+def test_large_scores_stay_finite():
+    for key in ("selfattention", "nonlocal"):
+        torch.manual_seed(0)
+        block = create_block(key, CHANNELS).double()
+        x = 1000 * torch.randn(2, CHANNELS, 9, 11, dtype=torch.float64)
+        assert block.attention_map(x).isfinite().all()
+        assert block(x).isfinite().all()
+
+
+def test_train_and_eval_differ_by_batch_statistics_alone():
+    case = CASES[2]
+    x = case.input()
+    block = case.build().train()
+    y = block(x)
+    aggregated = block.eval()
+    aggregated.norm.train()
+    torch.testing.assert_close(aggregated(x), y)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import CASES, CHANNELS
+from cases import CASES, CHANNELS, randomise
 
 from attnlib import NonLocal, SelfAttention, create_block
 
@@ -121,6 +121,28 @@ def test_non_local_starts_as_the_identity(dims, pairwise, norm, train):
     block = NonLocal(CHANNELS, dims=dims, pairwise=pairwise, norm=norm).train(train)
     x = torch.randn(2, CHANNELS, *[4] * dims)
     assert torch.equal(block(x), x)
+
+
+def test_gamma_starts_at_zero_and_is_learned():
+    block = SelfAttention(CHANNELS, reduction=4, gamma=True)
+    x = torch.randn(2, CHANNELS, 5, 7)
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.gamma.grad.abs() > 1e-3
+    assert not torch.equal(SelfAttention(CHANNELS)(x), x)  # without gamma: no identity
+
+
+def test_concatenation_block_is_the_sum_over_pairs():
+    """y_i = 1/M sum_j ReLU(w_f . [theta_i; phi_j]) g_j, the vectors really concatenated."""
+    block = randomise(NonLocal(CHANNELS, pairwise="concatenation", norm=False)).double()
+    x = torch.randn(1, CHANNELS, 3, 4, dtype=torch.float64)
+    theta, phi, g = (layer(x)[0].flatten(1).T for layer in (block.query, block.key, block.value))
+    rows = [
+        sum((block.w_f @ torch.cat([t, p])).relu() * v for p, v in zip(phi, g, strict=True)) / 12
+        for t in theta
+    ]
+    y = torch.stack(rows).T.view(1, -1, 3, 4)
+    torch.testing.assert_close(block(x), block.out(y) + x)
 
 
 @pytest.mark.parametrize("name", ["paper", "official", "alexhex7", "mmcv"])

@@ -9,18 +9,22 @@ recomputing backward pass (``functional/chunked.py``); both keep O(N C) numbers.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnlib._checks import check_choice, check_tokens, wide
 from attnlib._layout import no_autocast
 from attnlib.functional.chunked import chunked_attention
 
 IMPLS = ("auto", "reference", "sdpa", "chunked")
+
+_FUSED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
 # Up to this many scores, batch included, the plain form is the fastest (measured on a CPU).
 _SMALL = 2**16
@@ -150,7 +154,11 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     if q.device.type == "cuda":
         width = -(-width // 8) * 8  # the CUDA kernels load eight numbers at a time
     q, k, t = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, t, scale=scale)[:, 0, :, : v.shape[-1]]
+    # Outside of tracing, a case that we do not know of raises instead of falling back.
+    traced = torch.compiler.is_compiling() or q.is_meta
+    with nullcontext() if traced else sdpa_kernel(_FUSED_KERNELS):
+        out = F.scaled_dot_product_attention(q, k, t, scale=scale)
+    return out[:, 0, :, : v.shape[-1]]
 
 
 def _forward_mode(*tensors: Tensor) -> bool:

@@ -15,7 +15,14 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SUITE = ["test_golden.py", "test_reference.py", "test_properties.py", "test_checkpoints.py"]
+SUITE = [
+    "test_golden.py",
+    "test_reference.py",
+    "test_half.py",
+    "test_fused.py",
+    "test_properties.py",
+    "test_checkpoints.py",
+]
 SUITE += ["test_errors.py", "test_contract.py", "test_cost.py", "test_api_surface.py"]
 
 

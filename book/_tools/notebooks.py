@@ -1,0 +1,215 @@
+"""Run, check and publish the notebooks of the book.
+
+    notebooks.py run [PATH ...] [-j N]      execute in place and store the outputs, normalised
+    notebooks.py check [PATH ...]           rules that need no execution (lint.py)
+    notebooks.py colab DEST --repository OWNER/NAME [--branch main] [--colab-branch colab]
+                                            write the edition that Colab opens
+
+Without PATH: every book/*/*.ipynb. Running twice leaves the files byte-identical.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import posixpath
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+sys.path.insert(0, str(Path(__file__).parent))
+import lint
+
+CELL_SECONDS = 300
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+KEPT = ("mystnb", "tags")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def _normal_output(output: NotebookNode, count: int) -> NotebookNode | None:
+    """Return an output without what changes from run to run, or None where nothing stays."""
+    output = NotebookNode(output)
+    if output.output_type == "stream":
+        return output
+    if output.output_type == "error":  # a traceback names files of this machine
+        output.traceback = [f"{output.ename}: {output.evalue}"]
+        return output
+    if WIDGET in output.data:  # live only with a kernel, and its ids are random
+        return None
+    output.metadata = NotebookNode()
+    if output.output_type == "execute_result":
+        output.execution_count = count
+    return output
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook in normal form: stable ids, counts 1..n, no volatile metadata."""
+    normal = nbformat.v4.new_notebook(metadata=nbformat.from_dict(METADATA))
+    count = 0
+    for n, cell in enumerate(notebook.cells):
+        metadata = NotebookNode({k: cell.metadata[k] for k in KEPT if cell.metadata.get(k)})
+        cell = NotebookNode(cell, id=f"c{n:03}", metadata=metadata, source=cell.source.rstrip())
+        cell.pop("attachments", None)
+        if cell.cell_type == "code":
+            count += 1
+            ran = cell.get("execution_count") is not None
+            cell.execution_count = count if ran else None
+            outputs: list[NotebookNode] = []
+            for output in (_normal_output(o, count) for o in cell.outputs):
+                if output is None:
+                    continue
+                last = outputs[-1] if outputs else None
+                if last and output.output_type == "stream" and last.get("name") == output.name:
+                    last.text += output.text
+                else:
+                    outputs.append(output)
+            cell.outputs = outputs
+        normal.cells.append(cell)
+    normal.nbformat_minor = 5
+    return normal
+
+
+def dump(notebook: NotebookNode) -> str:
+    """Return the text of a notebook file: one-space indent, sorted keys, UTF-8."""
+    split = nbformat.v4.rwbase.split_lines(nbformat.from_dict(notebook))
+    return json.dumps(split, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read(path: Path) -> lint.Page:
+    """Read one notebook for the lint."""
+    text = path.read_text(encoding="utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    return lint.Page(path, text, notebook, dump(normalise(notebook)))
+
+
+def execute(path: Path) -> str | None:
+    """Execute a notebook in its own folder and store it; return what went wrong, or None."""
+    os.environ.update(ENVIRONMENT)
+    os.environ.pop("MPLBACKEND", None)
+    for last_try in (False, True):
+        notebook = nbformat.read(path, as_version=4)
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            return f"{path.name}: {error}"
+        except (CellTimeoutError, DeadKernelError) as error:
+            if last_try:
+                return f"{path.name}: {error}"
+        else:
+            break
+    path.write_text(dump(normalise(notebook)), encoding="utf-8")
+    return None
+
+
+def run(paths: list[Path], jobs: int) -> int:
+    """Execute notebooks in place, ``jobs`` at a time."""
+    failed = 0
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        for path, error in zip(paths, pool.map(execute, paths), strict=True):
+            failed += error is not None
+            print(error or f"ran {path.name}", flush=True)
+    return 1 if failed else 0
+
+
+def check(paths: list[Path]) -> int:
+    """Print what the rules find."""
+    found = lint.lint([read(path) for path in paths])
+    print("\n".join(found) or f"{len(paths)} notebooks, nothing to complain about")
+    return 1 if found else 0
+
+
+def for_colab(notebook: NotebookNode, place: str, urls: dict[str, str]) -> NotebookNode:
+    """Return the notebook with addresses instead of relative paths, readable without MyST.
+
+    Args:
+        notebook: a notebook of the book.
+        place: its path in the repository, ``book/part/name.ipynb``.
+        urls: ``install`` (OWNER/NAME), ``raw``, ``blob`` and ``colab`` addresses.
+    """
+    notebook = nbformat.from_dict(notebook)
+
+    def address(target: str, kind: str) -> str:
+        file, hash_, anchor = target.partition("#")
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(place), file))
+        return f"{urls['colab' if file.endswith('.ipynb') else kind]}/{file}{hash_}{anchor}"
+
+    def link(match: re.Match[str]) -> str:
+        bang, words, target = match.groups()
+        if re.match(r"[a-z]+:", target):
+            return match[0]
+        if target.startswith("#eq-"):
+            return f"{words} ({target[1:]})"
+        if target.startswith("#"):
+            return words
+        return f"{bang}[{words}]({address(target, 'raw' if bang else 'blob')})"
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, cell.source)
+            cell.source = re.sub(
+                r"\s*\$\$[ \t]*\((eq-[\w-]+)\)", lambda m: rf" \tag{{{m[1]}}} $$", text
+            )
+    notebook.cells[0].source = notebook.cells[0].source.replace("OWNER/NAME", urls["install"])
+    return notebook
+
+
+def colab(paths: list[Path], target: Path, repository: str, branch: str, colab_branch: str) -> int:
+    """Write the Colab edition of ``paths`` below ``target``, at the same relative places."""
+    urls = {
+        "install": repository,
+        "raw": f"https://raw.githubusercontent.com/{repository}/{branch}",
+        "blob": f"https://github.com/{repository}/blob/{branch}",
+        "colab": f"https://colab.research.google.com/github/{repository}/blob/{colab_branch}",
+    }
+    for path in paths:
+        place = path.relative_to(lint.ROOT)
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        edition = for_colab(nbformat.read(path, as_version=4), place.as_posix(), urls)
+        (target / place).write_text(dump(edition), encoding="utf-8")
+    print(f"wrote {len(paths)} notebooks for {repository}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    sub: dict[str, Any] = {n: commands.add_parser(n) for n in ("run", "check", "colab")}
+    sub["run"].add_argument("-j", "--jobs", type=int, default=1)
+    sub["colab"].add_argument("target", type=Path)
+    sub["colab"].add_argument("--repository", required=True, metavar="OWNER/NAME")
+    sub["colab"].add_argument("--branch", default="main")
+    sub["colab"].add_argument("--colab-branch", default="colab")
+    for name in ("run", "check"):
+        sub[name].add_argument("paths", nargs="*", type=Path)
+    options = parser.parse_args(argv)
+    given = [path.resolve() for path in getattr(options, "paths", [])]
+    paths = given or sorted((lint.ROOT / "book").glob("*/*.ipynb"))
+    if options.command == "run":
+        return run(paths, options.jobs)
+    if options.command == "check":
+        return check(paths)
+    return colab(paths, options.target, options.repository, options.branch, options.colab_branch)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

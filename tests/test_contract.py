@@ -4,6 +4,7 @@ import copy
 import inspect
 import io
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -180,6 +181,31 @@ def test_compiles_in_one_graph_for_any_size(case, impl):
         torch.testing.assert_close(y, block(x))
         (slope,) = torch.autograd.grad(y.sum(), x)
         torch.testing.assert_close(slope, torch.autograd.grad(block(x).sum(), x)[0])
+
+
+COMPILED = [
+    ("selfattention", {"impl": "sdpa"}),
+    ("selfattention", {"impl": "chunked", "gamma": True}),
+    ("nonlocal", {"pairwise": "gaussian", "subsample": "before", "impl": "sdpa"}),
+    ("nonlocal", {"pairwise": "dot_product", "impl": "associative"}),
+    ("nonlocal", {"pairwise": "concatenation", "subsample": "after", "impl": "sorted"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize(("key", "options"), COMPILED, ids=str)
+def test_runs_compiled(key, options):
+    """With the default backend, which takes paths of its own through strides and layouts."""
+    torch._dynamo.reset()
+    block = randomise(create_block(key, CHANNELS, **options)).eval()
+    compiled = torch.compile(block, fullgraph=True, dynamic=True)
+    for size in ((6, 9), (11, 8)):
+        x = torch.randn(2, CHANNELS, *size, requires_grad=True)
+        y = compiled(x)
+        torch.testing.assert_close(y, block(x), rtol=1e-4, atol=1e-4)
+        slopes = [torch.autograd.grad(out.sum(), x)[0] for out in (y, block(x))]
+        torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow

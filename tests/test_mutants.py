@@ -123,7 +123,7 @@ MUTANTS = [
     Mutant("scale forgotten", SM, "scores = scale * (", "scores = ("),
     Mutant("sdpa's own scale", SM, "(q, k, t, scale=scale)", "(q, k, t)"),
     Mutant("padding left in", SM, "[:, 0, :, : v.shape[-1]]", "[:, 0]"),
-    Mutant("fused layout lost", SM, ").contiguous()[:, None]", ")[:, None]"),
+    Mutant("fused layout lost", SM, ").contiguous() for t in", ") for t in"),
     Mutant(
         "no maximum", CH, "top = s.amax(-1, keepdim=True)", "top = torch.zeros_like(s[..., :1])"
     ),

@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
         in_channels: C, channels of the input and of the output.
         reduction: k; the query f and the key g have C // k channels.
         gamma: False: return o(y), as the overview does. True: return x + gamma o(y) with one
-            learned number gamma that starts at 0, as the same author's later post does.
+            learned number gamma that starts at 0, as the same author's Non-local post does.
         impl: ``"reference"``, ``"sdpa"``, ``"chunked"`` or ``"auto"``, see
             :func:`attnlib.functional.softmax_attention`.
         device, dtype: of the parameters.

@@ -153,7 +153,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     width = max(q.shape[-1], v.shape[-1], 2)
     if q.device.type == "cuda":
         width = -(-width // 8) * 8  # the CUDA kernels load eight numbers at a time
-    q, k, t = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (q, k, v))
+    q, k, t = (F.pad(t[:, None], (0, width - t.shape[-1])).contiguous() for t in (q, k, v))
     # Outside of tracing, a case that we do not know of raises instead of falling back.
     traced = torch.compiler.is_compiling() or q.is_meta
     with nullcontext() if traced else sdpa_kernel(_FUSED_KERNELS):

@@ -1,0 +1,57 @@
+# make book   the site, in _build/html          make notebooks   execute the notebooks in place
+# make test   every check                       make serve       the site on localhost
+# make setup  the virtual environment           make clean       remove what make made
+# Each works from an empty clone with Python and make alone.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+PORT ?= 8000
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg
+
+.PHONY: book test lint unit nbval notebooks serve setup clean
+
+book: $(READY)
+	$(BIN)/jupyter-book build -W --keep-going -n .
+	@touch _build/html/.nojekyll
+	@echo
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+test: lint unit nbval
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python book/_tools/notebooks.py check
+
+# Tests marked `alone` measure time or memory and get the machine to themselves.
+unit: $(READY)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not alone" tests
+	$(BIN)/python -m pytest -q -m alone tests || [ $$? -eq 5 ]  # 5: no test is marked so
+
+nbval: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(NBVAL) book
+
+notebooks: $(READY)
+	$(BIN)/python book/_tools/notebooks.py run -j $(JOBS)
+	$(BIN)/python book/_tools/notebooks.py check
+
+serve: book
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -r requirements.txt
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf _build build *.egg-info $(VENV) .pytest_cache .mypy_cache .ruff_cache

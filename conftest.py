@@ -2,6 +2,9 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # two workers on two cores: one thread each
-os.environ["SOURCE_DATE_EPOCH"] = "0"  # no date in a figure
-os.environ.pop("MPLBACKEND", None)  # kernels draw inline, as when the outputs were stored
+# Two workers on two cores: one thread each.
+os.environ["OMP_NUM_THREADS"] = "1"
+# No date in a figure.
+os.environ["SOURCE_DATE_EPOCH"] = "0"
+# Kernels draw inline, as when the outputs were stored.
+os.environ.pop("MPLBACKEND", None)

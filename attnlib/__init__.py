@@ -1,6 +1,7 @@
 """Self-attention blocks for convolutional networks, each right once.
 
-``attnlib.NonLocal(64)(x)`` takes a feature map ``(B, C, H, W)`` and returns one of the same shape.
+``attnlib.NonLocal(64)(x)`` takes a feature map ``(B, C, H, W)`` and returns
+one of the same shape.
 """
 
 from attnlib import catalog, checkpoints, cost, functional

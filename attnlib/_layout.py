@@ -1,4 +1,4 @@
-"""Feature maps (B, C, *S) as lists of positions (B, N, C), and layers by number of dimensions."""
+"""Maps (B, C, *S) as positions (B, N, C); layers by number of dimensions."""
 
 from __future__ import annotations
 
@@ -13,34 +13,41 @@ from torch import Tensor, nn
 Device = torch.device | str | None
 
 CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-BATCH_NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+BATCH_NORM: dict[int, Any] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
 
 
 def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Keep the dtypes that a function chooses itself: attention mixes them on purpose."""
-    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+    """Keep a function's own dtypes: attention mixes them on purpose."""
+    if x.is_meta:
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """(B, C, *S) -> (B, N, C): position n of the map in row-major order. A view, no copy."""
+    """(B, C, *S) -> (B, N, C), positions in row-major order; a view."""
     return x.flatten(2).transpose(1, 2)
 
 
 def from_tokens(y: Tensor, like: Tensor) -> Tensor:
-    """(B, N, C) -> (B, C, *S) with the size and the memory layout of the map ``like``."""
+    """(B, N, C) -> (B, C, *S) with the size and memory layout of ``like``."""
     y = y.transpose(1, 2).unflatten(2, like.shape[2:])
     return y.contiguous() if like.is_contiguous() else y
 
 
 def position(query: tuple[int, ...], size: tuple[int, ...]) -> int:
-    """Row-major number of the position with these coordinates in a map of ``size``."""
+    """Row-major number of the position ``query`` in a map of ``size``."""
     return sum(n * math.prod(size[axis + 1 :]) for axis, n in enumerate(query))
 
 
 def max_pool(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
-    """Max-pool (B, C, *S) by 2 in height and width, or in length; never in time.
+    """Max-pool (B, C, *S) by 2 in height and width or in length, not time.
 
-    Returns the pooled map and, for each of its entries, the row-major number of the winner.
+    Returns the pooled map and, for each of its entries, the row-major number
+    of the winner.
     """
     if dims == 3:
         return F.max_pool3d(x, (1, 2, 2), return_indices=True)
@@ -49,20 +56,23 @@ def max_pool(x: Tensor, dims: int) -> tuple[Tensor, Tensor]:
 
 
 def unpool(weights: Tensor, source: Tensor, dims: int) -> Tensor:
-    """Weights over max-pooled keys (B, 1, N, M) as weights over the positions they came from.
+    """Weights over max-pooled keys as weights over where they came from.
 
-    Each channel c of ``source`` (B, G, *S) takes its maximum from one position of a window, which
-    receives the key's whole weight: (B, G, N, positions of source).
+    Each channel c of ``source`` (B, G, *S) takes its maximum from one position
+    of a window, which receives the key's whole weight:
+    (B, 1, N, M) -> (B, G, N, positions of ``source``).
     """
-    winner = (
-        max_pool(source, dims)[1].flatten(2)[:, :, None].expand(-1, -1, weights.shape[2], -1)
-    )  # (B, G, N, M)
+    queries = weights.shape[2]
+    winner = max_pool(source, dims)[1].flatten(2)  # (B, G, M)
+    winner = winner[:, :, None].expand(-1, -1, queries, -1)  # (B, G, N, M)
     full = weights.new_zeros(*winner.shape[:3], source.shape[2:].numel())
     return full.scatter_(3, winner, weights.expand_as(winner))
 
 
 class ChannelAffine(nn.Module):
-    """y = weight * x + bias with one pair of numbers a channel: batch norm with frozen statistics.
+    """y = weight * x + bias, one pair of numbers a channel.
+
+    It is a batch norm with frozen statistics.
 
     Args:
         channels: C.
@@ -73,11 +83,16 @@ class ChannelAffine(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, device: Device = None, dtype: torch.dtype | None = None
+        self,
+        channels: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.zeros(channels, device=device, dtype=dtype))
+        kw: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.ones(channels, **kw))
+        self.bias = nn.Parameter(torch.zeros(channels, **kw))
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift each channel."""

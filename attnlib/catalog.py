@@ -1,8 +1,9 @@
-"""The one table of facts about the blocks: class, paper, part of the book, claims.
+"""The one table of facts about the blocks: class, paper, chapter, claims.
 
-Everything that lists the blocks reads this table: ``create_block``, the tests that every block
-must pass, the benchmark, the pages of the book. A claim stands here with the place in the paper
-where it can be read; one that could not be checked there is not in the table.
+Everything that lists the blocks reads this table: ``create_block``, the tests
+that every block must pass, the benchmark, the pages of the book. A claim
+stands here with the place in the paper where it can be read; one that could
+not be checked there is not in the table.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ class BlockInfo:
         title: title of the paper or document that defines it.
         year: of publication.
         arxiv: identifier on arXiv, empty where there is none.
-        part: part of the book: ``"foundations"``, ``"reach"`` (see more) or ``"cost"`` (pay less).
+        part: part of the book: ``"foundations"``, ``"reach"`` (see more) or
+            ``"cost"`` (pay less).
         chapter: path of its chapter in the book, without ending.
-        sources: reference implementations that :func:`attnlib.load_reference` reads.
+        sources: reference implementations that :func:`attnlib.load_reference`
+            reads.
         dims: numbers of spatial dimensions that it takes.
         claims: what the paper says about cost and gain.
     """
@@ -67,7 +70,10 @@ _BLOCKS = (
     BlockInfo(
         key="selfattention",
         cls=SelfAttention,
-        title="Self-Attention Mechanism in Convolutional Neural Networks (an overview)",
+        title=(
+            "Self-Attention Mechanism in Convolutional Neural Networks "
+            "(an overview)"
+        ),
         year=2020,
         arxiv="",
         part="foundations",
@@ -86,13 +92,26 @@ _BLOCKS = (
         dims=(1, 2, 3),
         claims=(
             Claim(
-                "1.2 times the parameters and 1.2 times the FLOPs of the network without blocks",
+                "1.2 times the parameters and 1.2 times the FLOPs of the "
+                "network without blocks",
                 "five blocks in a ResNet-101, clips of 32 x 224 x 224",
                 "table 2e",
             ),
-            Claim("half the channels inside: about half the cost", "one block", "section 3.3"),
-            Claim("pooling cuts the pairwise work to a quarter", "one block", "section 3.3"),
-            Claim("less than 5 % more computation", "one block in Mask R-CNN", "section 6"),
+            Claim(
+                "half the channels inside: about half the cost",
+                "one block",
+                "section 3.3",
+            ),
+            Claim(
+                "pooling cuts the pairwise work to a quarter",
+                "one block",
+                "section 3.3",
+            ),
+            Claim(
+                "less than 5 % more computation",
+                "one block in Mask R-CNN",
+                "section 6",
+            ),
         ),
     ),
 )
@@ -104,7 +123,7 @@ def list_blocks(part: str | None = None) -> list[str]:
     """Return the names of the blocks, in the order of the book.
 
     Args:
-        part: ``"foundations"``, ``"reach"`` or ``"cost"``; all parts when not given.
+        part: ``"foundations"``, ``"reach"`` or ``"cost"``; all when not given.
 
     Shape:
         - Output: names that :func:`create_block` accepts
@@ -123,13 +142,15 @@ def create_block(key: str, in_channels: int, **options: Any) -> nn.Module:
     Args:
         key: a name from :func:`list_blocks`.
         in_channels: C, channels of its input.
-        options: keyword arguments of the block's class; an unknown one raises ``TypeError``.
+        options: keyword arguments of the block's class; an unknown one raises
+            ``TypeError``.
 
     Shape:
         - Output: the block, a module that takes ``(B, C, H, W)``
 
     Raises:
-        ValueError: an unknown name (the message suggests the nearest) or a bad option.
+        ValueError: an unknown name (the message suggests the nearest) or a bad
+            option.
         TypeError: an option that the block does not have.
 
     Example:

@@ -1,8 +1,8 @@
 """Parameters of the reference implementations, read into our blocks.
 
-A table names, for each of our entries, the entry of the source. ``load_reference`` is strict:
-an entry that is missing, left over or of another shape raises and is named, and then nothing has
-been copied.
+A table names, for each of our entries, the entry of the source.
+``load_reference`` is strict: an entry that is missing, left over or of another
+shape raises and is named, and then nothing has been copied.
 """
 
 from __future__ import annotations
@@ -17,79 +17,104 @@ from attnlib._checks import check_choice
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 
-# Our entry -> names that the source may use for it. No name: the source has no such entry and
-# zero says the same (a bias in front of a batch norm).
+# Our entry -> names that the source may use for it. No name: the source has no
+# such entry and zero says the same (a bias in front of a batch norm).
 Names = dict[str, tuple[str, ...]]
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def load_reference(
-    block: nn.Module, state_dict: Mapping[str, Any], source: str, *, prefix: str = ""
+    block: nn.Module,
+    state_dict: Mapping[str, Any],
+    source: str,
+    *,
+    prefix: str = "",
 ) -> None:
-    """Copy the parameters and statistics of a reference implementation into ``block``.
+    """Copy a reference's parameters and statistics into ``block``.
 
     Args:
         block: the block, built with the options that the source used.
         state_dict: the source's entries, tensors or arrays.
-        source: which implementation: ``"document"`` or ``"post"`` for SelfAttention;
-            ``"alexhex7"``, ``"mmcv"``, ``"caffe2"`` or ``"slowfast"`` for NonLocal.
-        prefix: what stands before the block's names, such as ``"decode_head.nl_block."``. Entries
-            without it belong to other layers and are passed over.
+        source: which implementation: ``"document"`` or ``"post"`` for
+            SelfAttention; ``"alexhex7"``, ``"mmcv"``, ``"caffe2"`` or
+            ``"slowfast"`` for NonLocal.
+        prefix: what stands before the block's names, such as
+            ``"decode_head.nl_block."``. Entries without it belong to other
+            layers and are passed over.
 
     Shape:
-        - entries: as in the source; 1 x 1 kernels may have any number of trailing ones
+        - entries: as in the source; 1 x 1 kernels may have any number of
+          trailing ones
 
     Raises:
-        TypeError: a block without reference sources, or entries that are no arrays.
-        ValueError: an unknown source; entries missing, left over or of another shape; a block
-            with parameters that the source does not have.
+        TypeError: a block without reference sources, or entries that are no
+            arrays.
+        ValueError: an unknown source; entries missing, left over or of another
+            shape; a block with parameters that the source does not have.
 
-    ``num_batches_tracked`` may be absent: old checkpoints and Caffe2 do not have it. Caffe2's
-    optimiser entries (``..._momentum``) are passed over.
+    ``num_batches_tracked`` may be absent: old checkpoints and Caffe2 do not
+    have it. Caffe2's optimiser entries (``..._momentum``) are passed over.
     """
     if type(block) not in _TABLES:
         names = ", ".join(sorted(cls.__name__ for cls in _TABLES))
-        raise TypeError(f"block must be one of {names}, got {type(block).__name__}")
+        raise TypeError(
+            f"block must be one of {names}, got {type(block).__name__}"
+        )
     table = _TABLES[type(block)]
     check_choice("source", source, table)
     if source == "caffe2":
-        state_dict = {k: v for k, v in state_dict.items() if not k.endswith("_momentum")}
+        state_dict = {
+            k: v for k, v in state_dict.items() if not k.endswith("_momentum")
+        }
         prefix = prefix or _blob_prefix(state_dict)
-    given = {key[len(prefix) :].lstrip("._"): key for key in state_dict if key.startswith(prefix)}
+    given = {
+        key[len(prefix) :].lstrip("._"): key
+        for key in state_dict
+        if key.startswith(prefix)
+    }
 
     wanted, ours = table[source](block), block.state_dict()
-    problems = [f"{name} of the block has no counterpart" for name in ours if name not in wanted]
+    extra = [name for name in ours if name not in wanted]
+    problems = [f"{name} of the block has no counterpart" for name in extra]
     copies: list[tuple[Tensor, Tensor]] = []
     for name, theirs in wanted.items():
         if name not in ours:
             problems.append(f"the block has no {name}, which the source needs")
             continue
+        own = ours[name]
         found = [key for key in theirs if key in given]
         if found:
             tensor = torch.as_tensor(state_dict[given.pop(found[0])])
             if name == "w_f" and tensor.shape[:1] == (1,):
-                tensor = tensor[0]  # the sources keep w_f as a convolution to one channel
-            if _core(tensor.shape) == _core(ours[name].shape):
-                copies.append((ours[name], tensor.reshape(ours[name].shape)))
+                # The sources keep w_f as a convolution to one channel.
+                tensor = tensor[0]
+            if _core(tensor.shape) == _core(own.shape):
+                copies.append((own, tensor.reshape(own.shape)))
             else:
-                shapes = f"{tuple(tensor.shape)}, {name} of the block {tuple(ours[name].shape)}"
-                problems.append(f"{found[0]} has shape {shapes}")
+                problems.append(
+                    f"{found[0]} has shape {tuple(tensor.shape)}, "
+                    f"{name} of the block {tuple(own.shape)}"
+                )
         elif not theirs:
-            copies.append((ours[name], torch.zeros_like(ours[name])))
+            copies.append((own, torch.zeros_like(own)))
         elif not name.endswith("num_batches_tracked"):
-            problems.append(f"{' or '.join(theirs)} is missing{_HINTS.get((source, name), '')}")
+            hint = _HINTS.get((source, name), "")
+            problems.append(f"{' or '.join(theirs)} is missing{hint}")
     problems += [f"{key} is left over" for key in given.values()]
     if problems:
         owner = type(block).__name__
-        raise ValueError(f"state_dict does not fit {owner} ({source}): " + "; ".join(problems))
+        raise ValueError(
+            f"state_dict does not fit {owner} ({source}): "
+            + "; ".join(problems)
+        )
     with torch.no_grad():
         for target, tensor in copies:
             target.copy_(tensor)
 
 
 def _core(shape: torch.Size) -> tuple[int, ...]:
-    """Return a shape without trailing ones: (8, 16, 1, 1) and (8, 16) hold the same numbers."""
+    """Return a shape without trailing ones: (8, 16) for (8, 16, 1, 1)."""
     sizes = list(shape)
     while sizes and sizes[-1] == 1:
         sizes.pop()
@@ -97,14 +122,19 @@ def _core(shape: torch.Size) -> tuple[int, ...]:
 
 
 def _blob_prefix(state_dict: Mapping[str, Any]) -> str:
-    """Return what stands before ``theta_w`` (``nonlocal_conv4_1_``) if one entry says so."""
-    found = [key[: -len("theta_w")] for key in state_dict if key.endswith("theta_w")]
+    """Return what stands before ``theta_w`` if one entry says so.
+
+    An example is ``nonlocal_conv4_1_``.
+    """
+    end = "theta_w"
+    found = [key[: -len(end)] for key in state_dict if key.endswith(end)]
     return found[0] if len(found) == 1 else ""
 
 
 def _self_attention(names: str) -> Callable[[SelfAttention], Names]:
     def table(block: SelfAttention) -> Names:
-        layers = [f"{layer}.{kind}" for layer in "fgho" for kind in ("weight", "bias")]
+        kinds = ("weight", "bias")
+        layers = [f"{layer}.{kind}" for layer in "fgho" for kind in kinds]
         return {name: (name,) for name in [*layers, *names.split()]}
 
     return table
@@ -117,7 +147,7 @@ def _non_local(
     kinds: tuple[str, str] = (".weight", ".bias"),
     norm: Mapping[str, tuple[str, ...]],
 ) -> Names:
-    """Build a table from the source's names for query, key, value, out, w_f and the norm."""
+    """Build a table from the source's names for the layers and the norm."""
     table: Names = {}
     own = block.state_dict()
     for ours, theirs in layers.items():
@@ -131,7 +161,8 @@ def _non_local(
         if f"norm.{ours}" in own:
             table[f"norm.{ours}"] = names
     if "out.bias" not in own:
-        del table["out.bias"]  # built with out_bias=False: the source must not have it either
+        # Built with out_bias=False: the source must not have it either.
+        del table["out.bias"]
     return table
 
 
@@ -145,7 +176,8 @@ def _alexhex7(block: NonLocal) -> Names:
         "out": (w,),
         "w_f": ("concat_project.0",),
     }
-    norm = {kind: (f"W.1.{kind}",) for kind in ("weight", "bias", *_STATISTICS)}
+    kinds = ("weight", "bias", *_STATISTICS)
+    norm = {kind: (f"W.1.{kind}",) for kind in kinds}
     return _non_local(block, layers, norm=norm)
 
 
@@ -158,7 +190,8 @@ def _mmcv(block: NonLocal) -> Names:
         "out": ("conv_out.conv",),
         "w_f": ("concat_project.conv",),
     }
-    norm = {kind: (f"conv_out.bn.{kind}",) for kind in ("weight", "bias", *_STATISTICS)}
+    kinds = ("weight", "bias", *_STATISTICS)
+    norm = {kind: (f"conv_out.bn.{kind}",) for kind in kinds}
     table = _non_local(block, layers, norm=norm)
     if "out.bias" in table and not isinstance(block.norm, nn.Identity):
         table["out.bias"] = ()  # mmcv drops the bias in front of a norm
@@ -178,7 +211,12 @@ def _slowfast(block: NonLocal) -> Names:
 
 
 def _caffe2(block: NonLocal) -> Names:
-    layers = {"query": ("theta",), "key": ("phi",), "value": ("g",), "out": ("out",)}
+    layers = {
+        "query": ("theta",),
+        "key": ("phi",),
+        "value": ("g",),
+        "out": ("out",),
+    }
     norm = {
         "weight": ("bn_s",),
         "bias": ("bn_b",),
@@ -190,10 +228,15 @@ def _caffe2(block: NonLocal) -> Names:
 
 
 _HINTS = {
-    ("post", "gamma"): " (the post keeps gamma outside of its state dict: add it as an entry)",
+    ("post", "gamma"): (
+        " (the post keeps gamma outside of its state dict: add it as an entry)"
+    ),
 }
 _TABLES: dict[type[nn.Module], dict[str, Callable[[Any], Names]]] = {
-    SelfAttention: {"document": _self_attention(""), "post": _self_attention("gamma")},
+    SelfAttention: {
+        "document": _self_attention(""),
+        "post": _self_attention("gamma"),
+    },
     NonLocal: {
         "alexhex7": _alexhex7,
         "mmcv": _mmcv,

@@ -1,14 +1,15 @@
-"""What a block costs: parameters, multiply-adds, bytes kept for the backward pass.
+"""What a block costs: parameters, multiply-adds, bytes kept for backward.
 
-``closed_form`` evaluates formulas in B, C, N; ``count`` runs the block and counts. The tests
-demand that they are equal, to the last byte.
+``closed_form`` evaluates formulas in B, C, N; ``count`` runs the block and
+counts. The tests demand that they are equal, to the last byte.
 
 - parameters: numbers that an optimiser sees.
-- macs: multiply-adds of the matrix products and convolutions of one forward pass, in the order in
-  which ``impl`` multiplies. Exponentials, sums and pooling are not counted, nor are the zeros that
-  ``sdpa`` may pad with. One multiply-add is two FLOPs.
-- kept_bytes: bytes of the distinct storages that autograd keeps between forward and backward,
-  the input included, parameters and buffers not.
+- macs: multiply-adds of the matrix products and convolutions of one forward
+  pass, in the order in which ``impl`` multiplies. Exponentials, sums and
+  pooling are not counted, nor are the zeros that ``sdpa`` may pad with. One
+  multiply-add is two FLOPs.
+- kept_bytes: bytes of the distinct storages that autograd keeps between
+  forward and backward, the input included, parameters and buffers not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from attnlib.functional import explain_softmax_attention
 
 
 class Cost(NamedTuple):
-    """Parameters, multiply-adds of one forward pass, bytes kept for the backward pass."""
+    """Parameters, multiply-adds of a forward pass, bytes kept for backward."""
 
     parameters: int
     macs: int
@@ -44,51 +45,66 @@ class _Work(NamedTuple):
     integers: int = 0
 
 
-def closed_form(block: nn.Module, shape: tuple[int, ...], *, impl: str | None = None) -> Cost:
-    """Return the cost of ``block`` for an input of ``shape`` from its formulas, in train mode.
+def closed_form(
+    block: nn.Module, shape: tuple[int, ...], *, impl: str | None = None
+) -> Cost:
+    """Return the cost of ``block`` in train mode, from its formulas.
 
     Args:
         block: a block of float32 or float64 parameters.
         shape: ``(B, C, *S)`` of a contiguous input.
-        impl: one of ``block.impls``; the block's own when not given. ``"auto"`` is resolved.
+        impl: one of ``block.impls``; the block's own when not given.
+            ``"auto"`` is resolved.
 
     Shape:
         - Output: ``Cost(parameters, macs, kept_bytes)``
 
     Raises:
-        TypeError: a block without a formula, or parameters in half precision (there the plain
-            form keeps float32 copies, which the formulas do not cover).
+        TypeError: a block without a formula, or parameters in half precision
+            (there the plain form keeps float32 copies, which the formulas do
+            not cover).
         ValueError: an unknown ``impl``.
     """
     parameters = list(block.parameters())
     if type(block) not in _FORMULAS:
         names = ", ".join(cls.__name__ for cls in _FORMULAS)
-        raise TypeError(f"block must be one of {names}, got {type(block).__name__}")
+        raise TypeError(
+            f"block must be one of {names}, got {type(block).__name__}"
+        )
     if parameters[0].dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"block must be float32 or float64, got {parameters[0].dtype}")
-    work = _FORMULAS[type(block)](block, shape[0], shape[2:], _impl(block, impl))
+        raise TypeError(
+            f"block must be float32 or float64, got {parameters[0].dtype}"
+        )
+    formula = _FORMULAS[type(block)]
+    work = formula(block, shape[0], shape[2:], _impl(block, impl))
     kept = work.floats * parameters[0].itemsize + work.integers * 8
     return Cost(sum(p.numel() for p in parameters), work.macs, kept)
 
 
-def count(block: Any, shape: tuple[int, ...], *, impl: str | None = None) -> Cost:
-    """Return the cost of ``block`` for an input of ``shape`` by running it, in train mode.
+def count(
+    block: Any, shape: tuple[int, ...], *, impl: str | None = None
+) -> Cost:
+    """Return the cost of ``block`` in train mode, by running it.
 
     Args:
         block: any block of the catalogue.
         shape: ``(B, C, *S)``.
-        impl: as in :func:`closed_form`. For ``"sdpa"`` and ``"chunked"``, which PyTorch's counter
-            does not see into, multiply-adds are counted on the reference.
+        impl: as in :func:`closed_form`. For ``"sdpa"`` and ``"chunked"``,
+            which PyTorch's counter does not see into, multiply-adds are
+            counted on the reference.
 
     Shape:
         - Output: ``Cost(parameters, macs, kept_bytes)``
 
     Raises:
-        ValueError: an unknown ``impl``, or a shape that the block does not take.
+        ValueError: an unknown ``impl``, or a shape that the block does not
+            take.
     """
-    own = {t.untyped_storage().data_ptr() for t in (*block.parameters(), *block.buffers())}
+    tensors = (*block.parameters(), *block.buffers())
+    own = {t.untyped_storage().data_ptr() for t in tensors}
     kept: dict[int, int] = {}
-    alive: list[Tensor] = []  # a freed storage could hand its address to the next
+    # A freed storage could hand its address to the next.
+    alive: list[Tensor] = []
 
     def pack(t: Tensor) -> Tensor:
         storage = t.untyped_storage()
@@ -98,7 +114,8 @@ def count(block: Any, shape: tuple[int, ...], *, impl: str | None = None) -> Cos
         return t
 
     weight = next(block.parameters())
-    x = torch.randn(shape, dtype=weight.dtype, device=weight.device).requires_grad_()
+    x = torch.randn(shape, dtype=weight.dtype, device=weight.device)
+    x.requires_grad_()
     impl, before = _impl(block, impl), (block.impl, block.training)
     buffers = [buffer.clone() for buffer in block.buffers()]
     try:
@@ -124,20 +141,26 @@ def _impl(block: Any, impl: str | None) -> str:
     return impl
 
 
-def _resolve_softmax(b: int, n: int, m: int, d: int, dv: int, weight: Tensor) -> str:
-    """Ask the predicate of ``auto`` with tensors of the right shape that hold one number."""
+def _resolve_softmax(
+    b: int, n: int, m: int, d: int, dv: int, weight: Tensor
+) -> str:
+    """Ask ``auto`` with tensors of the right shape that hold one number."""
     one = weight.detach().view(-1)[:1]
     q, k, v = (one.expand(b, *size) for size in ((n, d), (m, d), (m, dv)))
     return explain_softmax_attention(q, k, v).impl
 
 
 def _softmax(b: int, n: int, m: int, d: int, dv: int, impl: str) -> _Work:
-    """Cost of softmax attention for given q, k, v, which the plain and the chunked form keep."""
+    """Cost of softmax attention for given q, k, v.
+
+    The plain and the chunked form keep the three, ``sdpa`` padded copies.
+    """
     wide = max(d, dv, 2)
+    tokens = n * d + m * d + m * dv
     floats = {
-        "reference": n * d + m * d + m * dv + n * m,  # q, k, v and the map
-        "sdpa": 2 * n * wide + 2 * m * wide + n,  # q, out, k, v padded, logsumexp
-        "chunked": n * d + m * d + m * dv + n * dv + n,  # q, k, v, out, logsumexp
+        "reference": tokens + n * m,  # q, k, v and the map
+        "sdpa": 2 * n * wide + 2 * m * wide + n,  # q, out, k, v, logsumexp
+        "chunked": tokens + n * dv + n,  # q, k, v, out, logsumexp
     }[impl]
     return _Work(b * n * m * (d + dv), b * floats)
 
@@ -145,36 +168,49 @@ def _softmax(b: int, n: int, m: int, d: int, dv: int, impl: str) -> _Work:
 def _dot_product(b: int, n: int, m: int, d: int, dv: int, impl: str) -> _Work:
     """Cost of dot-product attention for given q, k, v."""
     if impl == "auto":
-        impl = "reference" if n * m * (d + dv) < (n + m) * d * dv else "associative"
+        with_map = n * m * (d + dv)
+        impl = "reference" if with_map < (n + m) * d * dv else "associative"
     tokens = n * d + m * d + m * dv
     if impl == "reference":
         return _Work(b * n * m * (d + dv), b * (tokens + n * m))
     return _Work(b * (n + m) * d * dv, b * (tokens + d * dv))
 
 
-def _concatenation(b: int, n: int, m: int, d: int, dv: int, impl: str) -> _Work:
-    """Cost of concatenation attention for given q, k, v, the scalars a and b included."""
+def _concatenation(
+    b: int, n: int, m: int, d: int, dv: int, impl: str
+) -> _Work:
+    """Cost of concatenation attention for given q, k, v, a and b included."""
     scalars = (n + m) * d
     if impl == "reference":  # v, the map before and after its division
-        return _Work(b * (scalars + n * m * dv), b * (scalars + m * dv + 2 * n * m))
+        floats = scalars + m * dv + 2 * n * m
+        return _Work(b * (scalars + n * m * dv), b * floats)
     # q, k, v; sorted v and b; a; the suffix sums, and two rows of them a query
     floats = scalars + 2 * m * dv + m + n + 2 * (m + 1) * dv + 2 * n * dv
-    return _Work(b * scalars, b * floats, b * (n + m))  # the order and the look-ups
+    integers = n + m  # the look-ups and the order
+    return _Work(b * scalars, b * floats, b * integers)
 
 
-def _self_attention(block: SelfAttention, b: int, size: tuple[int, ...], impl: str) -> _Work:
-    """4 N C^2 + 2 N^2 C multiply-adds for reduction 1; x, y and gamma's factor are kept."""
+def _self_attention(
+    block: SelfAttention, b: int, size: tuple[int, ...], impl: str
+) -> _Work:
+    """4 N C^2 + 2 N^2 C multiply-adds for reduction 1.
+
+    Its own share of what is kept: x, y and gamma's factor.
+    """
     n, c = math.prod(size), block.in_channels
     d = c // block.reduction
     if impl == "auto":
         impl = _resolve_softmax(b, n, n, d, c, block.f.weight)
     core = _softmax(b, n, n, d, c, impl)
     maps = 2 if block.gamma is None else 3  # x, y, o(y)
-    return _Work(core.macs + b * n * c * (2 * d + 2 * c), core.floats + b * maps * n * c)
+    macs = core.macs + b * n * c * (2 * d + 2 * c)
+    return _Work(macs, core.floats + b * maps * n * c)
 
 
-def _non_local(block: NonLocal, b: int, size: tuple[int, ...], impl: str) -> _Work:
-    """Projections, pairwise sums, W; pooling and the norm keep what they need as well."""
+def _non_local(
+    block: NonLocal, b: int, size: tuple[int, ...], impl: str
+) -> _Work:
+    """Projections, pairwise sums, W, and what pooling and the norm keep."""
     n, c, d = math.prod(size), block.in_channels, block.inter_channels
     pooled = min(2, block.dims)
     halves = [s // 2 for s in size[-pooled:]]
@@ -192,24 +228,29 @@ def _non_local(block: NonLocal, b: int, size: tuple[int, ...], impl: str) -> _Wo
         core = _softmax(b, n, m, width, d, impl)
     macs, floats, integers = core
 
-    keys = m if block.subsample == "before" else n  # positions that are projected
+    # Positions that are projected to keys.
+    keys = m if block.subsample == "before" else n
     macs += b * c * d * (n + keys + (n + keys if embedded else 0))
     floats += b * n * (c + d)  # x and y
     if block.subsample == "before":
         floats, integers = floats + b * m * c, integers + b * m * c
     elif block.subsample == "after":
-        floats += b * n * (2 * d if embedded else d)  # phi and g before pooling
+        # phi and g before pooling
+        floats += b * n * (2 * d if embedded else d)
         integers += b * m * (width + d)
-    if not embedded and impl != "sdpa":  # q is a view of x, counted already; so may k be
+    if not embedded and impl != "sdpa":
+        # q is a view of x, counted already; so may k be.
         floats -= b * n * c + (b * m * c if block.subsample != "after" else 0)
     if isinstance(block.norm, nn.modules.batchnorm._BatchNorm):
-        floats += b * n * c + 2 * c  # its input, mean and deviation of each channel
+        # its input, mean and deviation of each channel
+        floats += b * n * c + 2 * c
     elif not isinstance(block.norm, nn.Identity):
         floats += b * n * c
     return _Work(macs, floats, integers)
 
 
-_FORMULAS: dict[type[nn.Module], Callable[[Any, int, tuple[int, ...], str], _Work]] = {
+_Formula = Callable[[Any, int, tuple[int, ...], str], _Work]
+_FORMULAS: dict[type[nn.Module], _Formula] = {
     SelfAttention: _self_attention,
     NonLocal: _non_local,
 }

@@ -1,6 +1,7 @@
-"""The blocks to test: every entry of the catalogue, with the options worth a case of their own.
+"""The blocks to test: every entry of the catalogue, with its options.
 
-A new block is tested by its catalogue entry alone; a row in ``VARIANTS`` adds options.
+A new block is tested by its catalogue entry alone; a row in ``VARIANTS`` adds
+the options that are worth a case of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from attnlib.catalog import CATALOG, create_block
 
 CHANNELS = 8
+PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 SIZES = {1: (11,), 2: (5, 7), 3: (3, 4, 5)}
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -21,7 +23,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "nonlocal": [
         *(
             {"pairwise": pairwise, "subsample": subsample}
-            for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+            for pairwise in PAIRWISE
             for subsample in (None, "before", "after")
         ),
         {"scale": True, "norm": False},
@@ -62,41 +64,63 @@ class Case:
         options = "-".join(f"{value}" for value in self.options.values())
         return f"{self.key}-{options}" if options else self.key
 
-    def build(self, *, dtype: torch.dtype = torch.float64, **more: Any) -> nn.Module:
+    def build(
+        self, *, dtype: torch.dtype = torch.float64, **more: Any
+    ) -> nn.Module:
         """Build the block with random parameters, in eval mode."""
         torch.manual_seed(0)
-        block = create_block(self.key, CHANNELS, dtype=dtype, **self.options, **more)
+        block = create_block(
+            self.key, CHANNELS, dtype=dtype, **self.options, **more
+        )
         return randomise(block).eval()
 
-    def input(self, batch: int = 2, *, dtype: torch.dtype = torch.float64) -> Tensor:
+    def input(
+        self, batch: int = 2, *, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        shape = (batch, CHANNELS, *self.size)
         generator = torch.Generator().manual_seed(1)
-        x = torch.randn(batch, CHANNELS, *self.size, generator=generator, dtype=torch.float64)
+        x = torch.randn(shape, generator=generator, dtype=torch.float64)
         return x.to(dtype)
 
 
 def randomise(block: nn.Module, std: float = 0.5) -> nn.Module:
-    """Give every parameter and buffer a random value: no zero may hide a mistake."""
-    generator = torch.Generator().manual_seed(2)
+    """Give every parameter and buffer random values: no zero hides a bug."""
+    random = {
+        "generator": torch.Generator().manual_seed(2),
+        "dtype": torch.float64,
+    }
+    tensors = [*block.named_parameters(), *block.named_buffers()]
     with torch.no_grad():
-        for name, tensor in [*block.named_parameters(), *block.named_buffers()]:
+        for name, tensor in tensors:
             if not tensor.is_floating_point():
                 continue
-            values = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * std
-            tensor.copy_(values.abs() + 0.5 if name.endswith("running_var") else values)
+            values = torch.randn(tensor.shape, **random) * std
+            if name.endswith("running_var"):
+                values = values.abs() + 0.5
+            tensor.copy_(values)
     return block
 
 
 def gradients(block: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return output and all gradients of a fixed random projection of the output."""
+    """Return output and all gradients of a fixed random projection of it."""
     x = x.clone().requires_grad_()
     y = block(x)
     generator = torch.Generator().manual_seed(3)
-    probe = torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype)
-    names = [name for name, _ in block.named_parameters()]
-    leaves = [x, *(parameter for _, parameter in block.named_parameters())]
-    grads = torch.autograd.grad((y * probe).sum(), leaves)
-    return {"output": y.detach(), **dict(zip(["input", *names], grads, strict=True))}
+    probe = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    leaves = {"input": x, **dict(block.named_parameters())}
+    loss = (y * probe.to(y.dtype)).sum()
+    grads = torch.autograd.grad(loss, list(leaves.values()))
+    return {"output": y.detach(), **dict(zip(leaves, grads, strict=True))}
 
 
-CASES = [Case(key, options) for key in CATALOG for options in VARIANTS.get(key, [{}])]
-IMPL_CASES = [(case, impl) for case in CASES for impl in case.build().impls if impl != "reference"]
+CASES = [
+    Case(key, options)
+    for key in CATALOG
+    for options in VARIANTS.get(key, [{}])
+]
+IMPL_CASES = [
+    (case, impl)
+    for case in CASES
+    for impl in case.build().impls
+    if impl != "reference"
+]

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from attnlib.functional import concatenation_attention, dot_product_attention, softmax_attention
+from attnlib.functional import (
+    concatenation_attention,
+    dot_product_attention,
+    softmax_attention,
+)
 
 
 def tokens(shape, dtype=torch.float64, scale=1.0):
@@ -25,7 +29,8 @@ def scalars(shape, dtype=torch.float64, scale=1.0):
 
 def derivatives(function, inputs):
     y = function(*inputs)
-    probe = torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape).to(y.dtype)
+    probe = torch.arange(y.numel(), dtype=torch.float64).cos()
+    probe = probe.view(y.shape).to(y.dtype)
     return [y.detach(), *torch.autograd.grad((y * probe).sum(), inputs)]
 
 
@@ -39,5 +44,7 @@ FORMS = [
     (concatenation_attention, scalars, "auto"),
 ]
 each_form = pytest.mark.parametrize(
-    ("function", "inputs", "impl"), FORMS, ids=[f"{f.__name__}-{impl}" for f, _, impl in FORMS]
+    ("function", "inputs", "impl"),
+    FORMS,
+    ids=[f"{f.__name__}-{impl}" for f, _, impl in FORMS],
 )

@@ -15,7 +15,9 @@ from attnlib.catalog import CATALOG
 
 each = pytest.mark.parametrize("case", CASES, ids=str)
 each_impl = pytest.mark.parametrize(
-    ("case", "impl"), IMPL_CASES, ids=[f"{case}-{impl}" for case, impl in IMPL_CASES]
+    ("case", "impl"),
+    IMPL_CASES,
+    ids=[f"{case}-{impl}" for case, impl in IMPL_CASES],
 )
 
 
@@ -36,7 +38,7 @@ def test_shape_and_dtype(case, batch):
 
 @each
 def test_thin_maps(case):
-    """1 x N and N x 1 maps work; a pooled direction of one pixel is refused by name."""
+    """1 x N and N x 1 maps work; pooling of one pixel is refused by name."""
     block = case.build()
     for axis in range(case.dims):
         size = list(case.size)
@@ -61,8 +63,10 @@ def test_one_pixel(case):
 
 @each
 def test_one_channel(case):
-    options = {k: v for k, v in case.options.items() if k not in ("reduction", "inter_channels")}
-    block = randomise(create_block(case.key, 1, dtype=torch.float64, **options)).eval()
+    wider = ("reduction", "inter_channels")
+    options = {k: v for k, v in case.options.items() if k not in wider}
+    block = create_block(case.key, 1, dtype=torch.float64, **options)
+    block = randomise(block).eval()
     x = case.input()[:, :1]
     assert block(x).shape == x.shape
 
@@ -83,7 +87,7 @@ def test_memory_layout_does_not_matter(case, impl):
 
 @each
 def test_batch_entries_are_independent(case):
-    """In eval mode f(x)[:1] == f(x[:1]): a softmax over the wrong axis fails here."""
+    """In eval mode f(x)[:1] == f(x[:1]): a softmax over the batch fails."""
     block, x = case.build(), case.input(3)
     torch.testing.assert_close(block(x)[:1], block(x[:1]))
     torch.testing.assert_close(block(x.flip(0)), block(x).flip(0))
@@ -107,7 +111,9 @@ def test_every_parameter_gets_a_gradient(case):
 
 
 @each_impl
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32]
+)
 def test_other_dtypes(case, impl, dtype):
     x = case.input(dtype=dtype)
     y = case.build(dtype=dtype, impl=impl)(x)
@@ -118,7 +124,8 @@ def test_other_dtypes(case, impl, dtype):
 @each_impl
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast(case, impl, dtype):
-    block, x = case.build(dtype=torch.float32, impl=impl), case.input(dtype=torch.float32)
+    block = case.build(dtype=torch.float32, impl=impl)
+    x = case.input(dtype=torch.float32)
     exact = block(x)
     with torch.autocast("cpu", dtype=dtype):
         y = block(x)
@@ -146,8 +153,8 @@ def test_copies(case):
     stream = io.BytesIO()
     torch.save(block.state_dict(), stream)
     stream.seek(0)
-    other = create_block(case.key, CHANNELS, dtype=torch.float64, **case.options).eval()
-    other.load_state_dict(torch.load(stream))
+    other = create_block(case.key, CHANNELS, **case.options)
+    other.double().eval().load_state_dict(torch.load(stream))
     assert torch.equal(other(x), expected)
 
 
@@ -174,29 +181,41 @@ def test_works_under_no_grad_and_inference_mode(case):
 def test_compiles_in_one_graph_for_any_size(case, impl):
     torch._dynamo.reset()
     block = case.build(impl=impl)
-    compiled = torch.compile(block, fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        block, fullgraph=True, dynamic=True, backend="aot_eager"
+    )
     for size in (case.size, tuple(s + 2 for s in case.size)):
-        x = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
+        x = torch.randn(2, CHANNELS, *size, dtype=torch.float64)
+        x.requires_grad_()
         y = compiled(x)
         torch.testing.assert_close(y, block(x))
         (slope,) = torch.autograd.grad(y.sum(), x)
-        torch.testing.assert_close(slope, torch.autograd.grad(block(x).sum(), x)[0])
+        (expected,) = torch.autograd.grad(block(x).sum(), x)
+        torch.testing.assert_close(slope, expected)
 
 
 COMPILED = [
     ("selfattention", {"impl": "sdpa"}),
     ("selfattention", {"impl": "chunked", "gamma": True}),
-    ("nonlocal", {"pairwise": "gaussian", "subsample": "before", "impl": "sdpa"}),
+    (
+        "nonlocal",
+        {"pairwise": "gaussian", "subsample": "before", "impl": "sdpa"},
+    ),
     ("nonlocal", {"pairwise": "dot_product", "impl": "associative"}),
-    ("nonlocal", {"pairwise": "concatenation", "subsample": "after", "impl": "sorted"}),
+    (
+        "nonlocal",
+        {"pairwise": "concatenation", "subsample": "after", "impl": "sorted"},
+    ),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"
+)
 @pytest.mark.parametrize(("key", "options"), COMPILED, ids=str)
 def test_runs_compiled(key, options):
-    """With the default backend, which takes paths of its own through strides and layouts."""
+    """With the default backend, which has its own ways with layouts."""
     torch._dynamo.reset()
     block = randomise(create_block(key, CHANNELS, **options)).eval()
     compiled = torch.compile(block, fullgraph=True, dynamic=True)
@@ -204,7 +223,7 @@ def test_runs_compiled(key, options):
         x = torch.randn(2, CHANNELS, *size, requires_grad=True)
         y = compiled(x)
         torch.testing.assert_close(y, block(x), rtol=1e-4, atol=1e-4)
-        slopes = [torch.autograd.grad(out.sum(), x)[0] for out in (y, block(x))]
+        slopes = [torch.autograd.grad(t.sum(), x)[0] for t in (y, block(x))]
         torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-3)
 
 
@@ -212,17 +231,23 @@ def test_runs_compiled(key, options):
 @each_impl
 def test_exports_with_dynamic_size(case, impl):
     block = case.build(impl=impl)
-    dynamic = {axis: torch.export.Dim(f"size{axis}", min=4, max=4096) for axis in range(2, 4)}
+    dynamic = {
+        axis: torch.export.Dim(f"size{axis}", min=4, max=4096)
+        for axis in range(2, 4)
+    }
     if case.dims == 1:  # a named Dim cannot say "length // 2"
         dynamic = {2: torch.export.Dim.DYNAMIC}
     if case.dims == 3:  # height and width are open, time is not
         dynamic = {axis + 1: dim for axis, dim in dynamic.items()}
-    x, other = (
-        torch.randn(2, CHANNELS, *(s + more * (axis + 2 in dynamic) for axis, s in enumerate(size)))
-        for size, more in ((case.size, 4), (case.size, 9))
-    )
-    program = torch.export.export(block, (x.double(),), dynamic_shapes=(dynamic,))
-    torch.testing.assert_close(program.module()(other.double()), block(other.double()))
+    inputs = []
+    for more in (4, 9):
+        size = list(case.size)
+        for axis in dynamic:
+            size[axis - 2] += more
+        inputs.append(torch.randn(2, CHANNELS, *size).double())
+    x, other = inputs
+    program = torch.export.export(block, (x,), dynamic_shapes=(dynamic,))
+    torch.testing.assert_close(program.module()(other), block(other))
 
 
 @pytest.mark.parametrize("info", CATALOG.values(), ids=lambda info: info.key)

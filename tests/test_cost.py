@@ -1,4 +1,4 @@
-"""Costs: closed form equals count, for every block, option and form, to the last byte."""
+"""Costs: closed form equals count, for every block and form, to the byte."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from attnlib import NonLocal, SelfAttention
 from attnlib.catalog import CATALOG
 from attnlib.cost import closed_form, count
 
-# small enough for "auto" to take the plain form, and large enough for it to leave it
+# SIZES is small enough for "auto" to take the plain form, LARGE is not.
 LARGE = {1: (300,), 2: (20, 21), 3: (4, 10, 12)}
 
 
@@ -20,7 +20,8 @@ def test_closed_form_is_what_is_counted(case, batch, sizes, dtype):
     block = case.build(dtype=dtype)
     shape = (batch, CHANNELS, *sizes[case.dims])
     for impl in block.impls:
-        assert closed_form(block, shape, impl=impl) == count(block, shape, impl=impl), impl
+        counted = count(block, shape, impl=impl)
+        assert closed_form(block, shape, impl=impl) == counted, impl
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -44,7 +45,8 @@ def test_every_block_has_a_formula():
 
 
 @pytest.mark.parametrize(
-    ("channels", "side", "macs"), [(256, 64, 9.66e9), (256, 128, 141.7e9), (512, 97, 100.5e9)]
+    ("channels", "side", "macs"),
+    [(256, 64, 9.66e9), (256, 128, 141.7e9), (512, 97, 100.5e9)],
 )
 def test_self_attention_on_paper(channels, side, macs):
     block = SelfAttention(channels, device="meta")
@@ -56,7 +58,8 @@ def test_self_attention_on_paper(channels, side, macs):
 
 
 @pytest.mark.parametrize(
-    ("channels", "parameters"), [(1024, 2_101_760), (512, 526_592), (256, 132_224)]
+    ("channels", "parameters"),
+    [(1024, 2_101_760), (512, 526_592), (256, 132_224)],
 )
 def test_non_local_parameters_on_paper(channels, parameters):
     block = NonLocal(channels, subsample="after", device="meta")
@@ -65,7 +68,10 @@ def test_non_local_parameters_on_paper(channels, parameters):
 
 @pytest.mark.parametrize(
     ("channels", "size", "before", "after"),
-    [(1024, (4, 14, 14), 1.185e9, 1.802e9), (512, (4, 28, 28), 2.286e9, 2.903e9)],
+    [
+        (1024, (4, 14, 14), 1.185e9, 1.802e9),
+        (512, (4, 28, 28), 2.286e9, 2.903e9),
+    ],
 )
 def test_non_local_multiply_adds_on_paper(channels, size, before, after):
     for subsample, macs in (("before", before), ("after", after)):

@@ -1,4 +1,4 @@
-"""Bad input is refused with the argument's name, what was given and what is accepted."""
+"""Bad input is refused: the argument's name, what came, what is accepted."""
 
 import pytest
 import torch
@@ -17,9 +17,15 @@ each = pytest.mark.parametrize("case", CASES, ids=str)
 @each
 def test_wrong_rank(case):
     block = case.build()
-    for shape in ((CHANNELS,), (CHANNELS, *case.size), (2, CHANNELS, *case.size, 2)):
+    for shape in (
+        (CHANNELS,),
+        (CHANNELS, *case.size),
+        (2, CHANNELS, *case.size, 2),
+    ):
         x = torch.zeros(shape, dtype=torch.float64)
-        with pytest.raises(ValueError, match=rf"takes x of shape \(B, C.*got {len(shape)}"):
+        with pytest.raises(
+            ValueError, match=rf"takes x of shape \(B, C.*got {len(shape)}"
+        ):
             block(x)
         with pytest.raises(ValueError, match="takes x of shape"):
             block.attention_map(x)
@@ -28,7 +34,9 @@ def test_wrong_rank(case):
 @each
 def test_wrong_channels(case):
     x = torch.zeros(2, CHANNELS + 1, *case.size, dtype=torch.float64)
-    with pytest.raises(ValueError, match=f"built for {CHANNELS} channels.*got {CHANNELS + 1}"):
+    with pytest.raises(
+        ValueError, match=f"built for {CHANNELS} channels.*got {CHANNELS + 1}"
+    ):
         case.build()(x)
 
 
@@ -41,9 +49,13 @@ def test_no_positions(case):
 
 
 @each
-@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
+@pytest.mark.parametrize(
+    "dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64]
+)
 def test_not_floating(case, dtype):
-    with pytest.raises(TypeError, match=f"x must be a floating-point tensor, got {dtype}"):
+    with pytest.raises(
+        TypeError, match=f"x must be a floating-point tensor, got {dtype}"
+    ):
         case.build()(torch.zeros(2, CHANNELS, *case.size, dtype=dtype))
 
 
@@ -56,7 +68,9 @@ def test_not_a_tensor(case):
 @each
 def test_other_dtype_and_device(case):
     block = case.build()
-    with pytest.raises(TypeError, match=r"torch.float64 parameters, got x of torch.float32"):
+    with pytest.raises(
+        TypeError, match=r"torch.float64 parameters, got x of torch.float32"
+    ):
         block(case.input(dtype=torch.float32))
     with pytest.raises(ValueError, match="is on cpu, x on meta"):
         block(case.input().to("meta"))
@@ -95,7 +109,13 @@ def test_bad_option_of_any_block(key, options, kind, word):
 @pytest.mark.parametrize("key", list_blocks())
 @pytest.mark.parametrize(
     ("channels", "kind"),
-    [(0, ValueError), (-4, ValueError), (8.0, TypeError), ("8", TypeError), (True, TypeError)],
+    [
+        (0, ValueError),
+        (-4, ValueError),
+        (8.0, TypeError),
+        ("8", TypeError),
+        (True, TypeError),
+    ],
 )
 def test_bad_channels(key, channels, kind):
     with pytest.raises(kind, match="in_channels must be"):
@@ -105,8 +125,16 @@ def test_bad_channels(key, channels, kind):
 @pytest.mark.parametrize(
     ("options", "kind", "word"),
     [
-        ({"inter_channels": 0}, ValueError, "inter_channels must be at least 1, got 0"),
-        ({"inter_channels": 2.0}, TypeError, "inter_channels must be an integer, got 2.0"),
+        (
+            {"inter_channels": 0},
+            ValueError,
+            "inter_channels must be at least 1, got 0",
+        ),
+        (
+            {"inter_channels": 2.0},
+            TypeError,
+            "inter_channels must be an integer, got 2.0",
+        ),
         ({"dims": 4}, ValueError, r"dims must be one of \(1, 2, 3\), got 4"),
         ({"dims": True}, ValueError, "dims must be one of"),
         ({"pairwise": "gausian"}, ValueError, "did you mean 'gaussian'"),
@@ -117,7 +145,11 @@ def test_bad_channels(key, channels, kind):
         ({"norm": 1}, ValueError, "norm must be one of"),
         ({"out_bias": None}, TypeError, "out_bias must be True or False"),
         ({"impl": "sorted"}, ValueError, "impl must be one of"),
-        ({"impl": "sdpa", "pairwise": "dot_product"}, ValueError, "impl must be one of"),
+        (
+            {"impl": "sdpa", "pairwise": "dot_product"},
+            ValueError,
+            "impl must be one of",
+        ),
     ],
 )
 def test_bad_option_of_non_local(options, kind, word):
@@ -129,7 +161,11 @@ def test_bad_option_of_non_local(options, kind, word):
     ("options", "kind", "word"),
     [
         ({"reduction": 0}, ValueError, "reduction must be at least 1"),
-        ({"reduction": 9}, ValueError, "reduction must be at most in_channels = 8, got 9"),
+        (
+            {"reduction": 9},
+            ValueError,
+            "reduction must be at most in_channels = 8, got 9",
+        ),
         ({"reduction": 2.0}, TypeError, "reduction must be an integer"),
         ({"gamma": 0.0}, TypeError, "gamma must be True or False, got 0.0"),
     ],
@@ -154,7 +190,9 @@ def softmax_inputs(b=2, n=5, m=4, d=3, dv=2):
     return torch.zeros(b, n, d), torch.zeros(b, m, d), torch.zeros(b, m, dv)
 
 
-@pytest.mark.parametrize("function", [softmax_attention, dot_product_attention])
+@pytest.mark.parametrize(
+    "function", [softmax_attention, dot_product_attention]
+)
 @pytest.mark.parametrize("impl", ["auto", "reference"])
 @pytest.mark.parametrize(
     ("change", "kind", "word"),
@@ -162,11 +200,27 @@ def softmax_inputs(b=2, n=5, m=4, d=3, dv=2):
         (lambda q, k, v: (q[0, 0], k, v), ValueError, "q must be"),
         (lambda q, k, v: (q[:1], k, v), ValueError, "same leading dimensions"),
         (lambda q, k, v: (q[..., :2], k, v), ValueError, "same width"),
-        (lambda q, k, v: (q, k[:, :3], v), ValueError, "same number of positions"),
-        (lambda q, k, v: (q, k[:, :0], v[:, :0]), ValueError, "at least one position"),
+        (
+            lambda q, k, v: (q, k[:, :3], v),
+            ValueError,
+            "same number of positions",
+        ),
+        (
+            lambda q, k, v: (q, k[:, :0], v[:, :0]),
+            ValueError,
+            "at least one position",
+        ),
         (lambda q, k, v: (q.double(), k, v), TypeError, "share one dtype"),
-        (lambda q, k, v: (q.long(), k, v), TypeError, "q must be a floating-point tensor"),
-        (lambda q, k, v: (q, k, None), TypeError, "v must be a tensor, got NoneType"),
+        (
+            lambda q, k, v: (q.long(), k, v),
+            TypeError,
+            "q must be a floating-point tensor",
+        ),
+        (
+            lambda q, k, v: (q, k, None),
+            TypeError,
+            "v must be a tensor, got NoneType",
+        ),
         (lambda q, k, v: (q, k.to("meta"), v), ValueError, "on one device"),
     ],
 )

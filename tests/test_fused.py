@@ -1,4 +1,4 @@
-"""The fused kernel is never lost in silence, and ``auto`` can say why it picks what it picks."""
+"""The fused kernel is never lost in silence; ``auto`` says why it picks."""
 
 import pytest
 import torch
@@ -18,16 +18,23 @@ def test_four_ways_to_lose_the_fused_kernel():
     """What PyTorch does in silence, and why ``_fused`` prepares its inputs."""
     good = torch.randn(1, 1, 64, 16)
     assert fused_choice(good, good, good) == SDPBackend.FLASH_ATTENTION
-    assert fused_choice(good[0], good[0], good[0]) == SDPBackend.MATH  # three dimensions
-    strided = torch.randn(1, 1, 16, 64).mT  # what flatten(2).transpose(1, 2) gives
+    flat = good[0]  # three dimensions
+    assert fused_choice(flat, flat, flat) == SDPBackend.MATH
+    strided = torch.randn(1, 1, 16, 64).mT  # as flatten(2).transpose(1, 2)
     assert fused_choice(strided, strided, strided) == SDPBackend.MATH
-    assert fused_choice(good, good, good[..., :8]) == SDPBackend.MATH  # value width
-    choice = torch._fused_sdp_choice(good, good, good, dropout_p=0.1, scale=1.0)
+    narrow = good[..., :8]  # value width
+    assert fused_choice(good, good, narrow) == SDPBackend.MATH
+    dropout = {"dropout_p": 0.1, "scale": 1.0}
+    choice = torch._fused_sdp_choice(good, good, good, **dropout)
     assert SDPBackend(choice) == SDPBackend.MATH
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("widths", [(16, 16), (8, 64), (64, 8), (1, 1), (3, 5), (512, 512)])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+)
+@pytest.mark.parametrize(
+    "widths", [(16, 16), (8, 64), (64, 8), (1, 1), (3, 5), (512, 512)]
+)
 def test_sdpa_never_leaves_the_fused_kernel(monkeypatch, dtype, widths):
     d, dv = widths
     seen = []
@@ -38,10 +45,14 @@ def test_sdpa_never_leaves_the_fused_kernel(monkeypatch, dtype, widths):
         return original(q, k, v, **kw)
 
     monkeypatch.setattr(softmax_module.F, "scaled_dot_product_attention", spy)
-    natural = [torch.randn(2, w, 5, 7).to(dtype).flatten(2).transpose(1, 2) for w in (d, d, dv)]
+    natural = [
+        torch.randn(2, w, 5, 7).to(dtype).flatten(2).transpose(1, 2)
+        for w in (d, d, dv)
+    ]
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # a fall-back would raise
         softmax_attention(*natural, impl="sdpa")
-        softmax_attention(*(t.requires_grad_() for t in natural), impl="sdpa").sum().backward()
+        leaves = [t.requires_grad_() for t in natural]
+        softmax_attention(*leaves, impl="sdpa").sum().backward()
     assert seen == [SDPBackend.FLASH_ATTENTION] * 2
 
 
@@ -63,16 +74,25 @@ def test_auto_explains_its_choice(monkeypatch, shape, impl, reason):
     for name in ("_fused", "chunked_attention", "softmax_weights"):
         original = getattr(softmax_module, name)
         monkeypatch.setattr(
-            softmax_module, name, lambda *a, n=name, o=original, **k: called.append(n) or o(*a, **k)
+            softmax_module,
+            name,
+            lambda *a, n=name, o=original, **k: called.append(n) or o(*a, **k),
         )
     softmax_attention(*args)
-    names = {"sdpa": "_fused", "chunked": "chunked_attention", "reference": "softmax_weights"}
+    names = {
+        "sdpa": "_fused",
+        "chunked": "chunked_attention",
+        "reference": "softmax_weights",
+    }
     assert called == [names[impl]]
 
 
 def test_sdpa_refuses_a_device_without_fused_kernel(monkeypatch):
-    monkeypatch.setattr(softmax_module, "_no_fused_kernel", lambda q: "no kernel here")
+    monkeypatch.setattr(
+        softmax_module, "_no_fused_kernel", lambda q: "no kernel here"
+    )
     args = tokens((1, 400, 400, 8, 8))
     assert explain_softmax_attention(*args) == ("chunked", "no kernel here")
-    with pytest.raises(ValueError, match=r"no kernel here.*use impl='chunked'"):
+    refusal = "no kernel here.*use impl='chunked'"
+    with pytest.raises(ValueError, match=refusal):
         softmax_attention(*args, impl="sdpa")

@@ -1,13 +1,15 @@
-"""Memory and time: bytes kept grow as N, peaks and ratios stay under their bounds.
+"""Memory and time: bytes kept grow as N, peaks and ratios stay bounded.
 
-Bytes kept and the profiler's peak are counts and exact. Times are ratios of two forms measured
-alternately in one run; peaks of the process are taken in a fresh process each.
+Bytes kept and the profiler's peak are counts and exact. Times are ratios of
+two forms measured alternately in one run; peaks of the process are taken in a
+fresh process each.
 """
 
 import json
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import pytest
 import torch
@@ -33,40 +35,45 @@ LEAN = [
 @pytest.mark.parametrize(("pairwise", "impl"), LEAN)
 def test_bytes_kept_grow_as_n(pairwise, impl):
     block = NonLocal(16, pairwise=pairwise)
-    kept = [count(block, (1, 16, side, side), impl=impl).kept_bytes for side in (16, 32)]
+    kept, plain = (
+        [count(block, (1, 16, s, s), impl=i).kept_bytes for s in (16, 32)]
+        for i in (impl, "reference")
+    )
     assert kept[1] < 4.01 * kept[0]  # N grows by 4
-    plain = [count(block, (1, 16, side, side), impl="reference").kept_bytes for side in (16, 32)]
     assert plain[1] > 12 * plain[0]  # N x N grows by 16
     assert kept[1] < plain[1] / 8
 
 
 def largest_allocation(function, *inputs):
-    """Return the bytes of the largest single allocation of forward and backward."""
+    """Return the bytes of the largest allocation, forward and backward."""
     inputs = [t.clone().requires_grad_() for t in inputs]
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
+    cpu = [ProfilerActivity.CPU]
+    with profile(activities=cpu, profile_memory=True) as prof:
         function(*inputs).sum().backward()
-    sizes = [
-        event.nbytes()
-        for event in prof.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    ]
-    return max(sizes)
+    events = prof.profiler.kineto_results.events()
+    return max(e.nbytes() for e in events if e.name() == "[memory]")
 
 
 @pytest.mark.parametrize(("pairwise", "impl"), LEAN)
 def test_no_n_by_n_tensor(pairwise, impl):
-    """No single tensor of a lean form is as large as the map; the plain form has one."""
+    """No tensor of a lean form is as large as the map; a plain one is."""
     n, d = 2048, 32
     q, k, v = torch.randn(3, 1, n, d)
-    call = {
-        "embedded_gaussian": lambda i: lambda q, k, v: softmax_attention(q, k, v, impl=i),
-        "dot_product": lambda i: lambda q, k, v: dot_product_attention(q, k, v, impl=i),
-        "concatenation": lambda i: (
-            lambda q, k, v: concatenation_attention(q[..., 0], k[..., 0], v, impl=i)
-        ),
+    function = {
+        "embedded_gaussian": softmax_attention,
+        "dot_product": dot_product_attention,
+        "concatenation": concatenation_attention,
     }[pairwise]
-    assert largest_allocation(call("reference"), q, k, v) >= 4 * n * n
-    assert largest_allocation(call(impl), q, k, v) <= 4 * n * n / 8
+
+    def call(q, k, v, impl):
+        if pairwise == "concatenation":
+            q, k = q[..., 0], k[..., 0]
+        return function(q, k, v, impl=impl)
+
+    plain = partial(call, impl="reference")
+    assert largest_allocation(plain, q, k, v) >= 4 * n * n
+    lean = partial(call, impl=impl)
+    assert largest_allocation(lean, q, k, v) <= 4 * n * n / 8
 
 
 MEASURE = """
@@ -76,7 +83,8 @@ MEASURE = """
     b, n, d, dv, impl = json.loads(sys.argv[1])
     q, k, v = (torch.randn(b, n, w).requires_grad_() for w in (d, d, dv))
     w = torch.randn(1, 8, 2).requires_grad_()
-    softmax_attention(w, w, w, impl=impl).sum().backward()  # code and pools are loaded before
+    # code and pools are loaded before
+    softmax_attention(w, w, w, impl=impl).sum().backward()
     open("/proc/self/clear_refs", "w").write("5")
     def status(name):
         with open("/proc/self/status") as lines:
@@ -91,8 +99,9 @@ def peak_kib(*arguments):
     environment = {"MALLOC_MMAP_THRESHOLD_": "131072", "OMP_NUM_THREADS": "1"}
     import os
 
+    code = textwrap.dedent(MEASURE)
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURE), json.dumps(arguments)],
+        [sys.executable, "-c", code, json.dumps(arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -102,18 +111,24 @@ def peak_kib(*arguments):
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="reads the peak from /proc"
+)
 @pytest.mark.parametrize(
-    ("shape", "bound"), [((1, 9216, 64, 64), 1 / 10), ((1, 4096, 32, 32), 1 / 8)], ids=str
+    ("shape", "bound"),
+    [((1, 9216, 64, 64), 1 / 10), ((1, 4096, 32, 32), 1 / 8)],
+    ids=str,
 )
 def test_peak_of_the_process(shape, bound):
-    plain, chunked = (peak_kib(*shape, impl) for impl in ("reference", "chunked"))
+    plain, chunked = (
+        peak_kib(*shape, impl) for impl in ("reference", "chunked")
+    )
     print(f"{shape}: chunked {chunked / plain:.3f} of {plain / 1024:.0f} MiB")
     assert chunked <= bound * plain
 
 
 def ratio(function, inputs, fast, rounds=5):
-    """Return time of forward and backward, ``fast`` over plain: minima of alternating runs."""
+    """Return time of ``fast`` over plain, minima of alternating runs."""
     import time
 
     best = {"reference": float("inf"), fast: float("inf")}
@@ -152,12 +167,16 @@ def test_time_of_softmax_attention(shape, impl, bound):
 @pytest.mark.alone
 @pytest.mark.parametrize(
     ("function", "impl"),
-    [(dot_product_attention, "associative"), (concatenation_attention, "sorted")],
+    [
+        (dot_product_attention, "associative"),
+        (concatenation_attention, "sorted"),
+    ],
 )
 def test_time_of_the_reordered_sums(function, impl):
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 1, 4096, 32)
-    inputs = (q, k, v) if function is dot_product_attention else (q[..., 0], k[..., 0], v)
-    found = ratio(function, inputs, impl)
+    if function is concatenation_attention:
+        q, k = q[..., 0], k[..., 0]
+    found = ratio(function, (q, k, v), impl)
     print(f"{impl}: {found:.3f} of the plain form")
     assert found <= 0.1

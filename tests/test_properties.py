@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from cases import CASES, CHANNELS, randomise
+from cases import CASES, CHANNELS, PAIRWISE, randomise
 
 from attnlib import NonLocal, SelfAttention, create_block
 
 each = pytest.mark.parametrize("case", CASES, ids=str)
-softmax_cases = pytest.mark.parametrize("case", [c for c in CASES if c.softmax], ids=str)
+softmax_cases = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.softmax], ids=str
+)
 
 
 @each
@@ -31,18 +33,20 @@ def test_row_number_is_row_major(case):
     numbers = torch.arange(x.shape[2:].numel()).view(case.size)
     query = tuple(min(1, s - 1) for s in case.size)
     row = block.attention_map(x)[:, :, int(numbers[query])]
-    torch.testing.assert_close(block.attention_map(x, query=query).flatten(2), row)
+    found = block.attention_map(x, query=query).flatten(2)
+    torch.testing.assert_close(found, row)
 
 
 @softmax_cases
 def test_rows_are_weights(case):
     weights = case.build().attention_map(case.input())
     assert weights.min() >= 0
-    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    sums = weights.sum(-1)
+    torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
 def source_of(block, x):
-    """Return the map (B, G, *S) whose positions the weights of ``attention_map`` refer to."""
+    """Return the map (B, G, *S) that the weights refer to."""
     if isinstance(block, SelfAttention):
         return block.h(x)
     return x if block.subsample == "before" else block.value(x)
@@ -58,25 +62,29 @@ def finish(block, y, x):
 
 @each
 def test_map_times_values_rebuilds_forward(case):
-    """The map is the one that forward uses: aggregate with it, project, compare."""
+    """The map is the one of forward: aggregate with it, project, compare."""
     block, x = case.build(), case.input()
     weights, source = block.attention_map(x), source_of(block, x)
     values = source.flatten(2)  # (B, C, N)
-    per_channel = weights if weights.shape[1] > 1 else weights.expand(-1, values.shape[1], -1, -1)
-    y = torch.einsum("bcij,bcj->bci", per_channel, values).unflatten(2, case.size)
+    weights = weights.expand(-1, values.shape[1], -1, -1)
+    y = torch.einsum("bcij,bcj->bci", weights, values)
+    y = y.unflatten(2, case.size)
     if getattr(block, "subsample", None) == "before":
-        # the weights refer to x: project afterwards, with the share of the bias that arrives
-        total = per_channel[:, :1].sum(-1).unflatten(2, case.size)
+        # The weights refer to x: project afterwards, with the share of the
+        # bias that arrives.
+        total = weights[:, :1].sum(-1).unflatten(2, case.size)
         bias = block.value.bias.view(-1, *[1] * case.dims)
         y = block.value(y) - bias + total * bias
-    torch.testing.assert_close(finish(block, y, x), block(x), rtol=1e-11, atol=1e-12)
+    out = finish(block, y, x)
+    torch.testing.assert_close(out, block(x), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if not c.pooled], ids=str)
 def test_positions_have_no_names(case):
     """Permuting the positions of the input permutes those of the output."""
     block, x = case.build(), case.input()
-    order = torch.randperm(x.shape[2:].numel(), generator=torch.Generator().manual_seed(4))
+    generator = torch.Generator().manual_seed(4)
+    order = torch.randperm(x.shape[2:].numel(), generator=generator)
 
     def shuffle(t):
         return t.flatten(2)[..., order].view(t.shape)
@@ -94,17 +102,19 @@ def test_transposing_the_picture_transposes_the_output(case):
 
 @each
 def test_reach(case):
-    """Every position that can act as a key moves every output; a dropped last row never does."""
+    """Every key moves every output; a dropped last row moves none."""
     block = case.build()
     x = case.input(1).requires_grad_()
     i = (0,) * case.dims
     (slope,) = torch.autograd.grad(block(x)[(0, slice(None), *i)].sum(), x)
     moved = slope[0].abs().sum(0) > 0
     if not case.pooled:
-        if case.options.get("pairwise") != "concatenation":  # ReLU may switch a pair off
+        # ReLU may switch a pair off.
+        if case.options.get("pairwise") != "concatenation":
             assert moved.all()
         return
-    odd = [a for a in range(max(0, case.dims - 2), case.dims) if case.size[a] % 2]
+    pooled = range(max(0, case.dims - 2), case.dims)
+    odd = [axis for axis in pooled if case.size[axis] % 2]
     assert odd
     for axis in odd:
         last = moved.select(axis, case.size[axis] - 1)
@@ -112,13 +122,12 @@ def test_reach(case):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize(
-    "pairwise", ["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
-)
+@pytest.mark.parametrize("pairwise", PAIRWISE)
 @pytest.mark.parametrize("norm", [True, False, "affine"])
 @pytest.mark.parametrize("train", [True, False])
 def test_non_local_starts_as_the_identity(dims, pairwise, norm, train):
-    block = NonLocal(CHANNELS, dims=dims, pairwise=pairwise, norm=norm).train(train)
+    block = NonLocal(CHANNELS, dims=dims, pairwise=pairwise, norm=norm)
+    block.train(train)
     x = torch.randn(2, CHANNELS, *[4] * dims)
     assert torch.equal(block(x), x)
 
@@ -129,18 +138,23 @@ def test_gamma_starts_at_zero_and_is_learned():
     assert torch.equal(block(x), x)
     block(x).square().sum().backward()
     assert block.gamma.grad.abs() > 1e-3
-    assert not torch.equal(SelfAttention(CHANNELS)(x), x)  # without gamma: no identity
+    # Without gamma: no identity.
+    assert not torch.equal(SelfAttention(CHANNELS)(x), x)
 
 
 def test_concatenation_block_is_the_sum_over_pairs():
-    """y_i = 1/M sum_j ReLU(w_f . [theta_i; phi_j]) g_j, the vectors really concatenated."""
-    block = randomise(NonLocal(CHANNELS, pairwise="concatenation", norm=False)).double()
+    """y_i = 1/M sum_j ReLU(w_f . [theta_i; phi_j]) g_j, as it stands."""
+    block = NonLocal(CHANNELS, pairwise="concatenation", norm=False)
+    block = randomise(block).double()
     x = torch.randn(1, CHANNELS, 3, 4, dtype=torch.float64)
-    theta, phi, g = (layer(x)[0].flatten(1).T for layer in (block.query, block.key, block.value))
-    rows = [
-        sum((block.w_f @ torch.cat([t, p])).relu() * v for p, v in zip(phi, g, strict=True)) / 12
-        for t in theta
-    ]
+    theta, phi, g = (
+        layer(x)[0].flatten(1).T
+        for layer in (block.query, block.key, block.value)
+    )
+    rows = []
+    for t in theta:
+        f = [(block.w_f @ torch.cat([t, p])).relu() for p in phi]
+        rows.append(sum(f_j * g_j for f_j, g_j in zip(f, g, strict=True)) / 12)
     y = torch.stack(rows).T.view(1, -1, 3, 4)
     torch.testing.assert_close(block(x), block.out(y) + x)
 
@@ -167,12 +181,13 @@ def test_presets(name):
         assert 0.9 < deviation / (2 / 64) ** 0.5 < 1.1
     else:
         assert block.query.bias.any()
-    assert NonLocal.preset(name, 4, dims=1, pairwise="dot_product", inter_channels=3).dims == 1
+    options = {"dims": 1, "pairwise": "dot_product", "inter_channels": 3}
+    assert NonLocal.preset(name, 4, **options).dims == 1
 
 
 def test_scale_acts_on_the_embedded_gaussian_alone():
     x = torch.randn(1, CHANNELS, 5, 7, dtype=torch.float64)
-    for pairwise in ("embedded_gaussian", "gaussian", "dot_product", "concatenation"):
+    for pairwise in PAIRWISE:
         maps = []
         for scale in (True, False):
             torch.manual_seed(0)
@@ -181,22 +196,25 @@ def test_scale_acts_on_the_embedded_gaussian_alone():
         assert torch.equal(*maps) == (pairwise != "embedded_gaussian")
         if pairwise == "embedded_gaussian":
             logits = [m.log() - m.log().mean(-1, keepdim=True) for m in maps]
-            torch.testing.assert_close(logits[0], logits[1] * block.inter_channels**-0.5)
+            scaled = logits[1] * block.inter_channels**-0.5
+            torch.testing.assert_close(logits[0], scaled)
 
 
 @pytest.mark.parametrize("pairwise", ["embedded_gaussian", "gaussian"])
 def test_self_attention_and_non_local_hold_the_same_sum(pairwise):
-    """NonLocal minus its residual is SelfAttention with the same four matrices."""
+    """NonLocal minus its residual is SelfAttention with its four matrices."""
     torch.manual_seed(0)
     ours = NonLocal(CHANNELS, inter_channels=CHANNELS, norm=False).double()
     other = SelfAttention(CHANNELS).double()
     pairs = {"query": "f", "key": "g", "value": "h", "out": "o"}
     for a, b in pairs.items():
         getattr(ours, a).load_state_dict(getattr(other, b).state_dict())
-    if pairwise == "gaussian":  # exp(x . x): the embedding with identity matrices
-        ours = NonLocal(CHANNELS, inter_channels=CHANNELS, norm=False, pairwise="gaussian").double()
-        for a in ("value", "out"):
-            getattr(ours, a).load_state_dict(getattr(other, pairs[a]).state_dict())
+    if pairwise == "gaussian":
+        # exp(x . x): the embedding with identity matrices
+        options = {"inter_channels": CHANNELS, "norm": False}
+        ours = NonLocal(CHANNELS, pairwise="gaussian", **options).double()
+        ours.value.load_state_dict(other.h.state_dict())
+        ours.out.load_state_dict(other.o.state_dict())
         for layer in (other.f, other.g):
             torch.nn.init.dirac_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
@@ -206,7 +224,7 @@ def test_self_attention_and_non_local_hold_the_same_sum(pairwise):
 
 @softmax_cases
 def test_a_key_bias_cannot_matter(case):
-    """A constant added to a row of scores leaves through top and bottom: zero gradient."""
+    """A constant added to a row of scores cancels: zero gradient."""
     name = {"selfattention": "g.bias", "nonlocal": "key.bias"}[case.key]
     block = case.build()
     parameters = dict(block.named_parameters())
@@ -214,8 +232,8 @@ def test_a_key_bias_cannot_matter(case):
         assert case.options["pairwise"] == "gaussian"
         return
     block(case.input()).square().sum().backward()
-    others = max(p.grad.abs().max() for n, p in parameters.items() if n != name)
-    assert parameters[name].grad.abs().max() < 1e-12 * others
+    sizes = {n: p.grad.abs().max() for n, p in parameters.items()}
+    assert sizes.pop(name) < 1e-12 * max(sizes.values())
     before = block(case.input())
     parameters[name].data += 5.0
     torch.testing.assert_close(block(case.input()), before)

@@ -1,1 +1,1 @@
-"""The blocks, one file a paper: projections, norms and residuals around the functions."""
+"""Blocks, one file a paper: projections, norms, residuals around functions."""

@@ -1,4 +1,4 @@
-"""Attention arithmetic without parameters: the plain formula and its fast forms side by side."""
+"""Attention without parameters: the plain formula beside its fast forms."""
 
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.pairwise import (

@@ -1,14 +1,17 @@
-"""The two similarities of Non-local Networks that need no softmax, and no N x M map either.
+"""The Non-local similarities that need no softmax, and no N x M map either.
 
     dot product     y_i = 1/M sum_j (q_i . k_j) v_j
     concatenation   y_i = 1/M sum_j ReLU(w_f . [q_i; k_j]) v_j
 
-The normaliser is C(x_i) = M, the number of keys. Both sums can be re-ordered exactly:
+The normaliser is C(x_i) = M, the number of keys. Both sums can be re-ordered
+exactly:
 
-- dot product: (q k^T) v = q (k^T v). A d x dv matrix takes the place of the N x M map.
-- concatenation: w_f . [q_i; k_j] = a_i + b_j, two scalars. A key counts for query i where
-  b_j > -a_i, so after sorting b every query needs one suffix of the keys:
-  y_i = 1/M (a_i sum_suffix v_j + sum_suffix b_j v_j), O((N + M) log M + (N + M) dv).
+- dot product: (q k^T) v = q (k^T v). A d x dv matrix takes the place of the
+  N x M map.
+- concatenation: w_f . [q_i; k_j] = a_i + b_j, two scalars. A key counts for
+  query i where b_j > -a_i, so after sorting b every query needs one suffix of
+  the keys: y_i = 1/M (a_i sum_suffix v_j + sum_suffix b_j v_j),
+  O((N + M) log M + (N + M) dv).
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ CONCATENATION_IMPLS = ("auto", "reference", "sorted")
 
 
 def dot_product_weights(q: Tensor, k: Tensor) -> Tensor:
-    """Return the map A, A_ij = q_i . k_j / M: weights of any sign, rows that need not sum to one.
+    """Return the map A, A_ij = q_i . k_j / M.
+
+    Its weights have any sign, and its rows need not sum to one.
 
     Args:
         q: queries.
@@ -35,21 +40,26 @@ def dot_product_weights(q: Tensor, k: Tensor) -> Tensor:
         - Output: ``(*, N, M)``
     """
     acc = wide(q.dtype)
-    return (q.to(acc) / k.shape[-2] @ k.to(acc).mT).to(q.dtype)  # divided first: no overflow
+    # Divided before it is multiplied: no overflow.
+    return (q.to(acc) / k.shape[-2] @ k.to(acc).mT).to(q.dtype)
 
 
-def dot_product_attention(q: Tensor, k: Tensor, v: Tensor, *, impl: str = "auto") -> Tensor:
+def dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, *, impl: str = "auto"
+) -> Tensor:
     """Return (q k^T) v / M, the dot-product similarity of Non-local Networks.
 
     Args:
         q: queries.
         k: keys.
         v: values.
-        impl: ``"reference"`` (the map, O(N M (d + dv))), ``"associative"`` (q (k^T v), no map,
-            O((N + M) d dv)) or ``"auto"``: the one with fewer multiply-adds.
+        impl: ``"reference"`` (the map, O(N M (d + dv))), ``"associative"``
+            (q (k^T v), no map, O((N + M) d dv)) or ``"auto"``: the one with
+            fewer multiply-adds.
 
     Shape:
-        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading dimensions
+        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading
+          dimensions
         - Output: ``(*, N, dv)``
 
     Raises:
@@ -71,19 +81,23 @@ def dot_product_attention(q: Tensor, k: Tensor, v: Tensor, *, impl: str = "auto"
 
 
 def _cheaper_product(q: Tensor, k: Tensor, v: Tensor) -> str:
-    """Return the order with fewer multiply-adds; for a graph of any size, the one without a map."""
+    """Return the order with fewer multiply-adds.
+
+    For a traced graph, which must hold for every size: the one without a map.
+    """
     if torch.compiler.is_compiling():
         return "associative"
     n, m, d, dv = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
-    return "reference" if n * m * (d + dv) < (n + m) * d * dv else "associative"
+    with_map = n * m * (d + dv)
+    return "reference" if with_map < (n + m) * d * dv else "associative"
 
 
 def concatenation_weights(a: Tensor, b: Tensor) -> Tensor:
-    """Return the map A, A_ij = ReLU(a_i + b_j) / M, with a_i = w_q . q_i and b_j = w_k . k_j.
+    """Return the map A, A_ij = ReLU(a_i + b_j) / M.
 
     Args:
-        a: one number a query, the share of the query half of w_f.
-        b: one number a key, the share of the key half of w_f.
+        a: one number a query, a_i = w_q . q_i, from the query half of w_f.
+        b: one number a key, b_j = w_k . k_j, from the key half of w_f.
 
     Shape:
         - a: ``(*, N)``, b: ``(*, M)``
@@ -92,25 +106,30 @@ def concatenation_weights(a: Tensor, b: Tensor) -> Tensor:
     return (a[..., :, None] + b[..., None, :]).relu() / b.shape[-1]
 
 
-def concatenation_attention(a: Tensor, b: Tensor, v: Tensor, *, impl: str = "auto") -> Tensor:
-    """Return y_i = 1/M sum_j ReLU(a_i + b_j) v_j, the concatenation similarity in two scalars.
+def concatenation_attention(
+    a: Tensor, b: Tensor, v: Tensor, *, impl: str = "auto"
+) -> Tensor:
+    """Return the concatenation sum y_i = 1/M sum_j ReLU(a_i + b_j) v_j.
 
     Args:
         a: one number a query, w_q . q_i.
         b: one number a key, w_k . k_j.
         v: values.
-        impl: ``"reference"`` (the outer sum, an N x M map), ``"sorted"`` (sort b, suffix sums,
-            one look-up a query: exact, no map) or ``"auto"`` (sorted).
+        impl: ``"reference"`` (the outer sum, an N x M map), ``"sorted"``
+            (sort b, suffix sums, one look-up a query: exact, no map) or
+            ``"auto"`` (sorted).
 
     Shape:
-        - a: ``(*, N)``, b: ``(*, M)``, v: ``(*, M, dv)``, same leading dimensions
+        - a: ``(*, N)``, b: ``(*, M)``, v: ``(*, M, dv)``, same leading
+          dimensions
         - Output: ``(*, N, dv)``
 
     Raises:
         ValueError: shapes or devices that do not fit, or an unknown ``impl``.
         TypeError: anything but floating-point tensors of one dtype.
 
-    Reference: Wang et al. 2018, arXiv 1711.07971, equation 5 (w_f without bias).
+    Reference: Wang et al. 2018, arXiv 1711.07971, equation 5 (w_f without
+    bias).
     """
     check_choice("impl", impl, CONCATENATION_IMPLS)
     check_floating("a", a)
@@ -125,22 +144,26 @@ def concatenation_attention(a: Tensor, b: Tensor, v: Tensor, *, impl: str = "aut
 
 
 def _sorted_sums(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
-    """Return the concatenation sum from suffix sums over the keys in ascending order of b."""
+    """Return the concatenation sum from suffix sums over keys sorted by b."""
     keys = b.shape[-1]
-    b, order = b.sort(dim=-1)  # (*, M)
-    v = v.gather(-2, order[..., None].expand(v.shape))
-    # First key with b_j > -a_i, per query. Compared before centring, so that a_i + b_j = 0
-    # falls on the same side as in ReLU, whose derivative at 0 is 0.
-    first = torch.searchsorted(b.detach(), -a.detach(), right=True)  # (*, N), in 0 .. M
-    centre = b.mean(-1, keepdim=True).detach()  # a + c and b - c: the same sum, less cancellation
+    b, order = b.sort(dim=-1)  # (*, M), ascending
+    v = v.gather(-2, order[..., None].expand(v.shape))  # (*, M, dv)
+    # Each query's first key with b_j > -a_i, in 0 .. M. Compared before
+    # centring, so that a_i + b_j = 0 falls on the same side as in ReLU, whose
+    # derivative at 0 is 0.
+    first = torch.searchsorted(b.detach(), -a.detach(), right=True)  # (*, N)
+    # a + c and b - c: the same sum, less cancellation.
+    centre = b.mean(-1, keepdim=True).detach()  # (*, 1)
     a, b = (a + centre)[..., None], (b - centre)[..., None]
-    sums = _suffix_sums(torch.cat([v, b * v], dim=-1) / keys)  # (*, M + 1, 2 dv)
-    rows = sums.gather(-2, first[..., None].expand(*first.shape, sums.shape[-1]))  # (*, N, 2 dv)
-    plain, weighted = rows.chunk(2, dim=-1)
-    return a * plain + weighted
+    terms = torch.cat([v, b * v], dim=-1) / keys  # (*, M, 2 dv)
+    sums = _suffix_sums(terms)  # (*, M + 1, 2 dv)
+    index = first[..., None].expand(*first.shape, sums.shape[-1])
+    plain, weighted = sums.gather(-2, index).chunk(2, dim=-1)  # (*, N, dv)
+    return a * plain + weighted  # (*, N, dv)
 
 
 def _suffix_sums(v: Tensor) -> Tensor:
-    """Return S with S_m = sum of v_j over j >= m, and a last row of zeros (the empty suffix)."""
-    total = v.flip(-2).cumsum(-2).flip(-2)
-    return torch.cat([total, torch.zeros_like(total[..., :1, :])], dim=-2)
+    """Return S_m = sum of v_j over j >= m; the last, over no key, is zero."""
+    total = v.flip(-2).cumsum(-2).flip(-2)  # (*, M, width)
+    empty = torch.zeros_like(total[..., :1, :])  # (*, 1, width)
+    return torch.cat([total, empty], dim=-2)  # (*, M + 1, width)

@@ -1,10 +1,11 @@
-"""Softmax attention: the formula, and two forms that never build its N x M map.
+"""Softmax attention: the formula, and two forms that build no N x M map.
 
     y_i = sum_j softmax_j(scale * q_i . k_j) v_j
 
-``reference`` is the formula as written. ``sdpa`` is PyTorch's fused kernel, ``chunked`` our own
-recomputing backward pass (``functional/chunked.py``); both keep O(N C) numbers. ``auto`` asks
-``explain_softmax_attention``, which also says why.
+``reference`` is the formula as written. ``sdpa`` is PyTorch's fused kernel,
+``chunked`` our own recomputing backward pass (``functional/chunked.py``); both
+keep O(N C) numbers. ``auto`` asks ``explain_softmax_attention``, which also
+says why.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ IMPLS = ("auto", "reference", "sdpa", "chunked")
 
 _FUSED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
-# Up to this many scores, batch included, the plain form is the fastest (measured on a CPU).
+# Up to this many scores, batch included, the plain form is the fastest
+# (measured on a CPU).
 _SMALL = 2**16
 
 
@@ -42,7 +44,8 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
         - q: ``(*, N, d)``, k: ``(*, M, d)``
         - Output: ``(*, N, M)``, every row sums to one
 
-    Scores of half-precision inputs are computed in float32: they overflow float16 easily.
+    Scores of half-precision inputs are computed in float32: they overflow
+    float16 easily.
     """
     acc = wide(q.dtype)
     scores = scale * (q.to(acc) @ k.to(acc).mT)  # (*, N, M)
@@ -52,30 +55,34 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
 def softmax_attention(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0, impl: str = "auto"
 ) -> Tensor:
-    """Return softmax(scale * q k^T) v: each output is a weighted mean of the values.
+    """Return softmax(scale * q k^T) v: weighted means of the values.
 
     Args:
         q: queries.
         k: keys.
         v: values; their width may differ from that of q and k.
         scale: factor on the scores; 1 unless the paper says otherwise.
-        impl: ``"reference"`` (any dtype, any derivative, O(N M) memory), ``"sdpa"`` (fused kernel;
-            unequal widths are padded with zeros, which changes no result), ``"chunked"``
-            (recomputing backward, any widths) or ``"auto"``. The last three keep O(N C) numbers
-            and have first derivatives only.
+        impl: ``"reference"`` (any dtype, any derivative, O(N M) memory),
+            ``"sdpa"`` (fused kernel; unequal widths are padded with zeros,
+            which changes no result), ``"chunked"`` (recomputing backward, any
+            widths) or ``"auto"``. The last three keep O(N C) numbers and have
+            first derivatives only.
 
     Shape:
-        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading dimensions
+        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading
+          dimensions
         - Output: ``(*, N, dv)``
 
     Raises:
-        ValueError: shapes or devices that do not fit, an unknown ``impl``, or ``sdpa`` where
-            PyTorch has no fused kernel (it never falls back to the N x M map in silence).
+        ValueError: shapes or devices that do not fit, an unknown ``impl``, or
+            ``sdpa`` where PyTorch has no fused kernel (it never falls back to
+            the N x M map in silence).
         TypeError: anything but floating-point tensors of one dtype.
-        NotImplementedError: forward-mode derivatives (jvp) of ``sdpa`` or ``chunked``; ``auto``
-            takes the reference for those.
+        NotImplementedError: forward-mode derivatives (jvp) of ``sdpa`` or
+            ``chunked``; ``auto`` takes the reference for those.
 
-    Reference: Vaswani et al. 2017, arXiv 1706.03762, equation 1, with ``scale`` left free.
+    Reference: Vaswani et al. 2017, arXiv 1706.03762, equation 1, with
+    ``scale`` left free.
     """
     check_choice("impl", impl, IMPLS)
     choice = explain_softmax_attention(q, k, v)
@@ -83,15 +90,19 @@ def softmax_attention(
         impl = choice.impl
     elif impl != "reference" and _forward_mode(q, k, v):
         raise NotImplementedError(
-            f"impl={impl!r} has no forward-mode derivative (jvp); use impl='reference'"
+            f"impl={impl!r} has no forward-mode derivative (jvp); "
+            "use impl='reference'"
         )
     with no_autocast(q):
         if impl == "reference":
-            return softmax_weights(q, k, scale=scale) @ v
+            return softmax_weights(q, k, scale=scale) @ v  # (*, N, dv)
         lead = q.shape[:-2]
-        q, k, v = (t.flatten(0, -3) if t.ndim > 2 else t[None] for t in (q, k, v))
+        q, k, v = (
+            t.flatten(0, -3) if t.ndim > 2 else t[None] for t in (q, k, v)
+        )  # (B, N, d), (B, M, d), (B, M, dv)
         fast = _fused if impl == "sdpa" else chunked_attention
-        return fast(q, k, v, scale).unflatten(0, lead) if lead else fast(q, k, v, scale)[0]
+        y = fast(q, k, v, scale)  # (B, N, dv)
+        return y.unflatten(0, lead) if lead else y[0]  # (*, N, dv)
 
 
 class Choice(NamedTuple):
@@ -102,7 +113,7 @@ class Choice(NamedTuple):
 
 
 def explain_softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Choice:
-    """Return the form that ``impl="auto"`` takes for these tensors, and the reason.
+    """Return the form that ``impl="auto"`` takes for these tensors, and why.
 
     Args:
         q: queries, as in :func:`softmax_attention`.
@@ -117,22 +128,26 @@ def explain_softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Choice:
     """
     check_tokens(q, k, v)
     if _forward_mode(q, k, v):
-        return Choice("reference", "forward-mode derivatives exist for the plain formula alone")
-    # A traced graph must hold for every size, so sizes are compared outside of tracing only.
+        reason = "forward-mode derivatives exist for the plain formula alone"
+        return Choice("reference", reason)
+    # A traced graph must hold for every size: none is compared in tracing.
     if not torch.compiler.is_compiling():
         if q.shape[:-1].numel() * k.shape[-2] <= _SMALL:
-            return Choice("reference", f"at most {_SMALL} scores: the map is too small to matter")
+            reason = f"at most {_SMALL} scores: the map is too small to matter"
+            return Choice("reference", reason)
     refusal = _no_fused_kernel(q)
     if refusal:
         return Choice("chunked", refusal)
     d, dv = q.shape[-1], v.shape[-1]
     if d < dv:
-        return Choice("chunked", f"value width {dv} > key width {d}: padding costs more scores")
-    return Choice("sdpa", f"key width {d}, value width {dv}: the fused kernel takes them")
+        reason = f"value width {dv} > key width {d}: padding costs more scores"
+        return Choice("chunked", reason)
+    reason = f"key width {d}, value width {dv}: the fused kernel takes them"
+    return Choice("sdpa", reason)
 
 
 def _no_fused_kernel(q: Tensor) -> str:
-    """Say why PyTorch has no fused kernel for tensors like ``q``; empty where it has one."""
+    """Say why no fused kernel takes tensors like ``q``; empty if one does."""
     if q.device.type == "cuda" and q.dtype == torch.float64:
         return "no fused CUDA kernel computes in float64"
     if q.device.type not in ("cpu", "cuda", "meta"):
@@ -141,20 +156,26 @@ def _no_fused_kernel(q: Tensor) -> str:
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """Call the fused kernel with everything that would lose it put right, (B, N, d) -> (B, N, dv).
+    """Call the fused kernel with everything that would lose it put right.
 
-    PyTorch drops to the N x M map without a word for three-dimensional inputs, for a last stride
-    other than 1 (which ``contiguous`` leaves alone where the width is 1), for value width other
-    than key width, and for dropout or a mask with gradient.
+    q (B, N, d), k (B, M, d), v (B, M, dv) -> (B, N, dv). PyTorch drops to the
+    N x M map without a word for three-dimensional inputs, for a last stride
+    other than 1 (which ``contiguous`` leaves alone where the width is 1), for
+    value width other than key width, and for dropout or a mask with gradient.
     """
     refusal = _no_fused_kernel(q)
     if refusal:
-        raise ValueError(f"impl='sdpa': {refusal}; use impl='chunked' or impl='auto'")
+        raise ValueError(
+            f"impl='sdpa': {refusal}; use impl='chunked' or impl='auto'"
+        )
     width = max(q.shape[-1], v.shape[-1], 2)
-    if q.device.type == "cuda":
-        width = -(-width // 8) * 8  # the CUDA kernels load eight numbers at a time
-    q, k, t = (F.pad(t[:, None], (0, width - t.shape[-1])).contiguous() for t in (q, k, v))
-    # Outside of tracing, a case that we do not know of raises instead of falling back.
+    if q.device.type == "cuda":  # whose kernels load eight numbers at a time
+        width = -(-width // 8) * 8
+    q, k, t = (
+        F.pad(t[:, None], (0, width - t.shape[-1])).contiguous()
+        for t in (q, k, v)
+    )  # (B, 1, N, width), (B, 1, M, width), (B, 1, M, width)
+    # Outside of tracing, a case unknown to us raises instead of falling back.
     traced = torch.compiler.is_compiling() or q.is_meta
     with nullcontext() if traced else sdpa_kernel(_FUSED_KERNELS):
         out = F.scaled_dot_product_attention(q, k, t, scale=scale)

@@ -1,15 +1,17 @@
 """What the book needs from Sphinx and does not find there.
 
-1. The repository behind the buttons is the one that builds the book: ``GITHUB_REPOSITORY``, else
-   the git remote ``origin``, else none, and then there are no repository, edit, issue or Colab
-   buttons. No file of the book names a repository.
-2. Inline scripts appear once a page, and the script of sphinx-thebe, which the book does not use
-   and which points at another host, not at all.
-3. ``[the shift rule](#eq-shift)`` reads "the shift rule (2.3)": MyST alone would drop the words.
+1. The repository behind the buttons is the one that builds the book:
+   ``GITHUB_REPOSITORY``, else the git remote ``origin``, else none, and then
+   there are no repository, edit, issue or Colab buttons. No file of the book
+   names a repository.
+2. Inline scripts appear once a page, and the script of sphinx-thebe, which the
+   book does not use and which points at another host, not at all.
+3. ``[the shift rule](#eq-shift)`` reads "the shift rule (2.3)": MyST alone
+   would drop the words.
 
-Environment: ``BOOK_BRANCH`` is the branch of the edit and source links (``main``), ``COLAB_BRANCH``
-the branch that Colab opens (the same; the published book uses ``colab``, see
-``book/_tools/notebooks.py colab``).
+Environment: ``BOOK_BRANCH`` is the branch of the edit and source links
+(``main``), ``COLAB_BRANCH`` the branch that Colab opens (the same; the
+published book uses ``colab``, see ``book/_tools/notebooks.py colab``).
 """
 
 from __future__ import annotations
@@ -22,21 +24,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 HOSTS = {"github.com": "github", "gitlab.com": "gitlab"}
-BUTTONS = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+BUTTONS = (
+    "use_repository_button",
+    "use_edit_page_button",
+    "use_issues_button",
+)
 REMOTE = re.compile(
-    r"(?:https://(?:[^@/]+@)?|ssh://git@|git@)([\w.-]+)[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$"
+    r"(?:https://(?:[^@/]+@)?|ssh://git@|git@)([\w.-]+)"
+    r"[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$"
 )
 
 
 def repository(folder: str | Path) -> str | None:
-    """Return the web address of the repository that ``folder`` belongs to, or None."""
+    """Return the web address of the repository of ``folder``, or None."""
     if slug := os.environ.get("GITHUB_REPOSITORY"):
-        return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/") + "/" + slug
-    if not (Path(folder) / ".git").exists():  # a copy inside somebody else's repository
+        host = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return host.rstrip("/") + "/" + slug
+    # A copy inside somebody else's repository is not that repository.
+    if not (Path(folder) / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
     try:
-        remote = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        remote = subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
     match = REMOTE.match(remote)
@@ -46,16 +57,18 @@ def repository(folder: str | Path) -> str | None:
 
 
 def set_theme(app: Any, config: Any) -> None:
-    """Fill in the theme's options: the repository and its buttons, or neither."""
+    """Fill in the theme: the repository and its buttons, or neither."""
     options = config.html_theme_options
-    options["navbar_persistent"] = []  # else a second search field in an empty top bar
+    # Else a second search field stands in an empty top bar.
+    options["navbar_persistent"] = []
     url = repository(app.srcdir)
     options["repository_url"] = url or ""
     options["repository_branch"] = os.environ.get("BOOK_BRANCH", "main")
     options["path_to_docs"] = ""
     options.update(dict.fromkeys(BUTTONS, url is not None))
     on_github = url is not None and (
-        bool(os.environ.get("GITHUB_REPOSITORY")) or urlsplit(url).hostname == "github.com"
+        bool(os.environ.get("GITHUB_REPOSITORY"))
+        or urlsplit(url).hostname == "github.com"
     )
     if url:
         options["repository_provider"] = "github" if on_github else "gitlab"
@@ -78,24 +91,31 @@ def _once(scripts: list[Any]) -> list[Any]:
     return kept
 
 
-def finish_page(app: Any, pagename: str, templatename: str, context: Any, doctree: Any) -> None:
-    """Drop doubled scripts; send the Colab button to the branch with the Colab edition."""
+def finish_page(
+    app: Any, pagename: str, templatename: str, context: Any, doctree: Any
+) -> None:
+    """Drop doubled scripts; send the Colab button to its branch."""
     context["script_files"] = _once(context.get("script_files", []))
     branch = app.config.html_theme_options["repository_branch"]
     colab = os.environ.get("COLAB_BRANCH", branch)
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             if button.get("text") == "Colab":
-                button["url"] = button["url"].replace(f"/blob/{branch}/", f"/blob/{colab}/", 1)
+                button["url"] = button["url"].replace(
+                    f"/blob/{branch}/", f"/blob/{colab}/", 1
+                )
 
 
 def keep_words(app: Any, doctree: Any) -> None:
-    """Put the words of a link to an equation before the number that will replace them."""
+    """Put the words of a link to an equation before its number."""
     from docutils import nodes
     from sphinx.addnodes import pending_xref
 
     for link in list(doctree.findall(pending_xref)):
-        if str(link.get("reftarget", "")).startswith("eq-") and link.astext().strip():
+        if (
+            str(link.get("reftarget", "")).startswith("eq-")
+            and link.astext().strip()
+        ):
             words = [child.deepcopy() for child in link.children]
             link.parent[link.parent.index(link) : link.parent.index(link)] = [
                 *words,

@@ -1,6 +1,7 @@
-"""Rules that every notebook of the book keeps. Each is a small function: a page in, complaints out.
+"""Rules that every notebook keeps: small functions, a page in, complaints out.
 
-``notebooks.py check`` runs them all; ``tests/book/test_lint.py`` shows each of them failing.
+``notebooks.py check`` runs them all; ``tests/book/test_lint.py`` shows each of
+them failing.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ import importlib.util
 if importlib.util.find_spec("attnlib") is None:
     %pip install -q "attnlib[plots] @ git+https://github.com/OWNER/NAME\""""
 MAX_BYTES, MAX_LINES, MAX_COLUMNS = 500_000, 25, 79
-LOCAL_PATH = re.compile(r"/(?:home|Users|root|tmp|private|var|opt|mnt)/\w|[A-Z]:\\\w|site-packages")
-DISPLAY = re.compile(r"(.?)[ \t]*\$\$(.+?)\$\$[ \t]*(?:\(([\w:.-]+)\))?[ \t]*(.?)", re.DOTALL)
+LOCAL_PATH = re.compile(
+    r"/(?:home|Users|root|tmp|private|var|opt|mnt)/\w|[A-Z]:\\\w|site-packages"
+)
+DISPLAY = re.compile(
+    r"(.?)[ \t]*\$\$(.+?)\$\$[ \t]*(?:\(([\w:.-]+)\))?[ \t]*(.?)", re.DOTALL
+)
 EQUATION = re.compile(r"#\s*(eq-[\w-]+(?:\s*,\s*eq-[\w-]+)*)\s*:")
 ALIAS = re.compile(r"^(\w+) = torch\.testing\.assert_close$", re.MULTILINE)
 ROLE = re.compile(r"\{[\w:.+-]+\}`|^\s*(?:`{3,}|:{3,})\s*\{", re.MULTILINE)
@@ -39,7 +44,7 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook as a file, as text, as read, and as the normaliser would write it."""
+    """A notebook: file, text, as read, and as the normaliser writes it."""
 
     path: Path
     text: str
@@ -56,12 +61,17 @@ class Page:
         """Yield (where, text without code) for each Markdown cell."""
         for n, cell in enumerate(self.notebook.cells, 1):
             if cell.cell_type == "markdown":
-                text = re.sub(r"^```.*?^```", "", cell.source, flags=re.DOTALL | re.MULTILINE)
+                text = re.sub(
+                    r"^```.*?^```",
+                    "",
+                    cell.source,
+                    flags=re.DOTALL | re.MULTILINE,
+                )
                 yield f"cell {n}", re.sub(r"(?<!\{)`[^`\n]*`", "``", text)
 
 
 def normal_form(page: Page) -> Iterator[str]:
-    """The file is what ``notebooks.py run`` writes: stable ids, no volatile metadata."""
+    """The file is what ``notebooks.py run`` writes, byte for byte."""
     if page.text != page.normal:
         yield "not in normal form: run book/_tools/notebooks.py run on it"
 
@@ -73,7 +83,7 @@ def size(page: Page) -> Iterator[str]:
 
 
 def first_cell(page: Page) -> Iterator[str]:
-    """Colab finds attnlib: the first cell installs it, and the page does not show it."""
+    """The first cell installs attnlib in Colab; the page does not show it."""
     code = next(page.code(), None)
     if code is None or code[0] != "cell 1" or code[1].source != FIRST_CELL:
         yield "cell 1 is not the prescribed install cell"
@@ -82,16 +92,18 @@ def first_cell(page: Page) -> Iterator[str]:
 
 
 def executed(page: Page) -> Iterator[str]:
-    """Cells have run once, from top to bottom; nbval skips a cell without a count."""
+    """Cells have run once, in order; nbval skips a cell without a count."""
     for n, (where, cell) in enumerate(page.code(), 1):
         if cell.execution_count != n:
-            yield f"{where}: execution count {cell.execution_count}, expected {n}"
+            yield f"{where}: count {cell.execution_count}, expected {n}"
 
 
 def no_errors(page: Page) -> Iterator[str]:
     """An exception is shown only where the cell says that it is meant."""
     for where, cell in page.code():
-        meant = {"raises-exception", "nbval-raises-exception"} & set(cell.metadata.get("tags", []))
+        meant = {"raises-exception", "nbval-raises-exception"} & set(
+            cell.metadata.get("tags", [])
+        )
         if not meant and any(o.output_type == "error" for o in cell.outputs):
             yield f"{where}: error output"
 
@@ -99,7 +111,10 @@ def no_errors(page: Page) -> Iterator[str]:
 def no_stderr(page: Page) -> Iterator[str]:
     """No warning, no progress bar."""
     for where, cell in page.code():
-        if any(o.output_type == "stream" and o.name == "stderr" for o in cell.outputs):
+        if any(
+            o.output_type == "stream" and o.name == "stderr"
+            for o in cell.outputs
+        ):
             yield f"{where}: output on stderr"
 
 
@@ -114,9 +129,11 @@ def tags(page: Page) -> Iterator[str]:
 def ignored(page: Page) -> Iterator[str]:
     """At most a tenth of the cells escape the comparison of outputs."""
     cells = [cell for _, cell in page.code()]
-    count = sum("nbval-ignore-output" in c.metadata.get("tags", []) for c in cells)
+    count = sum(
+        "nbval-ignore-output" in c.metadata.get("tags", []) for c in cells
+    )
     if 10 * count > len(cells):
-        yield f"{count} of {len(cells)} code cells ignore their output, at most a tenth may"
+        yield f"{count} of {len(cells)} outputs ignored, at most a tenth"
 
 
 def local_paths(page: Page) -> Iterator[str]:
@@ -133,17 +150,24 @@ def _output_text(cell: NotebookNode) -> Iterator[str]:
         yield output.get("evalue", "")
         yield from output.get("traceback", [])
         for kind, value in output.get("data", {}).items():
-            if isinstance(value, str) and kind not in ("image/png", "image/jpeg"):
+            if isinstance(value, str) and kind not in (
+                "image/png",
+                "image/jpeg",
+            ):
                 yield re.sub(r"data:image/\w+;base64,[\w+/=\s]+", "", value)
 
 
 def alt_text(page: Page) -> Iterator[str]:
     """Every picture says in words what it shows."""
     for where, cell in page.code():
-        pictured = any(k.startswith("image/") for o in cell.outputs for k in o.get("data", {}))
+        pictured = any(
+            k.startswith("image/")
+            for o in cell.outputs
+            for k in o.get("data", {})
+        )
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         if pictured and not _describes(alt):
-            yield f'{where}: figure without alt text (metadata "mystnb": {{"image": {{"alt": …}}}})'
+            yield f"{where}: figure without alt text (mystnb.image.alt)"
     for where, text in page.prose():
         for alt, address in IMAGE.findall(text):
             if not _describes(alt):
@@ -151,29 +175,39 @@ def alt_text(page: Page) -> Iterator[str]:
 
 
 def _describes(alt: str) -> bool:
-    return " " in alt.strip() and not re.search(r"\.(?:png|svg|jpe?g)$", alt.strip())
+    return " " in alt.strip() and not re.search(
+        r"\.(?:png|svg|jpe?g)$", alt.strip()
+    )
 
 
 def labels(page: Page) -> list[str]:
     """Return the labels of the displayed equations, in reading order."""
-    return [m[3] for _, text in page.prose() for m in DISPLAY.finditer(text) if m[3]]
+    return [
+        m[3]
+        for _, text in page.prose()
+        for m in DISPLAY.finditer(text)
+        if m[3]
+    ]
 
 
 def equations_labelled(page: Page) -> Iterator[str]:
-    """A displayed equation stands in its own paragraph and carries a label eq-…."""
+    """A displayed equation is a paragraph and carries a label eq-…."""
     for where, text in page.prose():
         for before, formula, label, after in DISPLAY.findall(text):
+            start = formula.strip()[:40]
             if not (label or "").startswith("eq-"):
-                yield f"{where}: equation without a label (eq-…): {formula.strip()[:40]}"
+                yield f"{where}: equation without a label eq-…: {start}"
             if before.strip() or after.strip():
-                yield f"{where}: equation is not a paragraph of its own: {formula.strip()[:40]}"
+                yield f"{where}: equation is not its own paragraph: {start}"
 
 
 def equations_proved(page: Page) -> Iterator[str]:
-    """Each equation is named in the first line of a cell that asserts something."""
+    """Each equation is named in the first line of a cell that asserts."""
     proved: set[str] = set()
     code = "\n".join(cell.source for _, cell in page.code())
-    asserts = re.compile("|".join([r"\bassert", *(rf"\b{n}\(" for n in ALIAS.findall(code))]))
+    asserts = re.compile(
+        "|".join([r"\bassert", *(rf"\b{n}\(" for n in ALIAS.findall(code))])
+    )
     for where, cell in page.code():
         if match := EQUATION.match(cell.source):
             if not asserts.search(cell.source.partition("\n")[2]):
@@ -187,14 +221,14 @@ def equations_proved(page: Page) -> Iterator[str]:
 
 
 def cell_shape(page: Page) -> Iterator[str]:
-    """A cell fits on a screen, a line on a phone; no trailing ; (nbval does not honour it)."""
+    """A cell fits on a screen; no trailing ;, which nbval does not honour."""
     for where, cell in page.code():
         lines = cell.source.split("\n")
         if len(lines) > MAX_LINES:
             yield f"{where}: {len(lines)} lines, at most {MAX_LINES}"
         for line in lines:
-            if len(line) > MAX_COLUMNS:
-                yield f"{where}: {len(line)} columns, at most {MAX_COLUMNS}: {line.strip()[:40]}"
+            if (width := len(line)) > MAX_COLUMNS:
+                yield f"{where}: {width} columns: {line.strip()[:40]}"
             if line.rstrip().endswith(";"):
                 yield f"{where}: trailing ;: {line.strip()[:40]}"
 
@@ -202,23 +236,33 @@ def cell_shape(page: Page) -> Iterator[str]:
 def plain_markdown(page: Page) -> Iterator[str]:
     """No MyST role or directive, which Colab would show as raw text."""
     for n, cell in enumerate(page.notebook.cells, 1):
-        if cell.cell_type == "markdown" and (match := ROLE.search(cell.source)):
+        if cell.cell_type == "markdown" and (
+            match := ROLE.search(cell.source)
+        ):
             yield f"cell {n}: MyST role or directive {match[0].strip()!r}"
 
 
 RULES = (
-    normal_form, size, first_cell, executed, no_errors, no_stderr, tags, ignored, local_paths,
-    alt_text, equations_labelled, equations_proved, cell_shape, plain_markdown,
+    normal_form, size, first_cell, executed, no_errors, no_stderr, tags,
+    ignored, local_paths, alt_text, equations_labelled, equations_proved,
+    cell_shape, plain_markdown,
 )  # fmt: skip
 
 
 def lint(pages: list[Page]) -> list[str]:
-    """Return every complaint about ``pages``, each beginning with the file's name."""
-    found = [f"{p.path.name}: {text}" for p in pages for rule in RULES for text in rule(p)]
+    """Return every complaint about ``pages``, each with the file's name."""
+    found = [
+        f"{p.path.name}: {text}"
+        for p in pages
+        for rule in RULES
+        for text in rule(p)
+    ]
     owner: dict[str, str] = {}
     for page in pages:
         for label in labels(page):
             if label in owner:
-                found.append(f"{page.path.name}: label {label} is taken by {owner[label]}")
+                found.append(
+                    f"{page.path.name}: label {label} taken by {owner[label]}"
+                )
             owner.setdefault(label, page.path.name)
     return found

@@ -1,11 +1,13 @@
 """Run, check and publish the notebooks of the book.
 
-    notebooks.py run [PATH ...] [-j N]      execute in place and store the outputs, normalised
-    notebooks.py check [PATH ...]           rules that need no execution (lint.py)
-    notebooks.py colab DEST --repository OWNER/NAME [--branch main] [--colab-branch colab]
-                                            write the edition that Colab opens
+    notebooks.py run [PATH ...] [-j N]   execute in place, store the outputs
+    notebooks.py check [PATH ...]        rules that need no execution (lint.py)
+    notebooks.py colab DEST --repository OWNER/NAME
+            [--branch main] [--colab-branch colab]
+                                         write the edition that Colab opens
 
-Without PATH: every book/*/*.ipynb. Running twice leaves the files byte-identical.
+Without PATH: every book/*/*.ipynb. Outputs are stored in normal form: running
+twice leaves the files byte-identical.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import posixpath
-import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -22,16 +22,25 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
 from nbformat import NotebookNode
 
 sys.path.insert(0, str(Path(__file__).parent))
+import colab
 import lint
 
 CELL_SECONDS = 300
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
 METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "kernelspec": {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    },
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 KEPT = ("mystnb", "tags")
@@ -39,14 +48,16 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def _normal_output(output: NotebookNode, count: int) -> NotebookNode | None:
-    """Return an output without what changes from run to run, or None where nothing stays."""
+    """Return an output without what changes from run to run, or None."""
     output = NotebookNode(output)
     if output.output_type == "stream":
         return output
-    if output.output_type == "error":  # a traceback names files of this machine
+    # A traceback names files of this machine.
+    if output.output_type == "error":
         output.traceback = [f"{output.ename}: {output.evalue}"]
         return output
-    if WIDGET in output.data:  # live only with a kernel, and its ids are random
+    # A widget lives only with a kernel, and its ids are random.
+    if WIDGET in output.data:
         return None
     output.metadata = NotebookNode()
     if output.output_type == "execute_result":
@@ -55,12 +66,16 @@ def _normal_output(output: NotebookNode, count: int) -> NotebookNode | None:
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook in normal form: stable ids, counts 1..n, no volatile metadata."""
+    """Return the notebook with stable ids, counts 1..n, fixed metadata."""
     normal = nbformat.v4.new_notebook(metadata=nbformat.from_dict(METADATA))
     count = 0
     for n, cell in enumerate(notebook.cells):
-        metadata = NotebookNode({k: cell.metadata[k] for k in KEPT if cell.metadata.get(k)})
-        cell = NotebookNode(cell, id=f"c{n:03}", metadata=metadata, source=cell.source.rstrip())
+        metadata = NotebookNode(
+            {k: cell.metadata[k] for k in KEPT if cell.metadata.get(k)}
+        )
+        cell = NotebookNode(
+            cell, id=f"c{n:03}", metadata=metadata, source=cell.source.rstrip()
+        )
         cell.pop("attachments", None)
         if cell.cell_type == "code":
             count += 1
@@ -71,7 +86,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 if output is None:
                     continue
                 last = outputs[-1] if outputs else None
-                if last and output.output_type == "stream" and last.get("name") == output.name:
+                if (
+                    last
+                    and output.output_type == "stream"
+                    and last.get("name") == output.name
+                ):
                     last.text += output.text
                 else:
                     outputs.append(output)
@@ -82,9 +101,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 
 def dump(notebook: NotebookNode) -> str:
-    """Return the text of a notebook file: one-space indent, sorted keys, UTF-8."""
+    """Return the text of a notebook file: indent 1, sorted keys, UTF-8."""
     split = nbformat.v4.rwbase.split_lines(nbformat.from_dict(notebook))
-    return json.dumps(split, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(split, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    )
 
 
 def read(path: Path) -> lint.Page:
@@ -95,7 +116,7 @@ def read(path: Path) -> lint.Page:
 
 
 def execute(path: Path) -> str | None:
-    """Execute a notebook in its own folder and store it; return what went wrong, or None."""
+    """Execute a notebook in its folder and store it; return the error."""
     os.environ.update(ENVIRONMENT)
     os.environ.pop("MPLBACKEND", None)
     for last_try in (False, True):
@@ -133,59 +154,22 @@ def run(paths: list[Path], jobs: int) -> int:
 def check(paths: list[Path]) -> int:
     """Print what the rules find."""
     found = lint.lint([read(path) for path in paths])
-    print("\n".join(found) or f"{len(paths)} notebooks, nothing to complain about")
+    print(
+        "\n".join(found)
+        or f"{len(paths)} notebooks, nothing to complain about"
+    )
     return 1 if found else 0
 
 
-def for_colab(notebook: NotebookNode, place: str, urls: dict[str, str]) -> NotebookNode:
-    """Return the notebook with addresses instead of relative paths, readable without MyST.
-
-    Args:
-        notebook: a notebook of the book.
-        place: its path in the repository, ``book/part/name.ipynb``.
-        urls: ``install`` (OWNER/NAME), ``raw``, ``blob`` and ``colab`` addresses.
-    """
-    notebook = nbformat.from_dict(notebook)
-
-    def address(target: str, kind: str) -> str:
-        file, hash_, anchor = target.partition("#")
-        file = posixpath.normpath(posixpath.join(posixpath.dirname(place), file))
-        return f"{urls['colab' if file.endswith('.ipynb') else kind]}/{file}{hash_}{anchor}"
-
-    def link(match: re.Match[str]) -> str:
-        bang, words, target = match.groups()
-        if re.match(r"[a-z]+:", target):
-            return match[0]
-        if target.startswith("#eq-"):
-            return f"{words} ({target[1:]})"
-        if target.startswith("#"):
-            return words
-        return f"{bang}[{words}]({address(target, 'raw' if bang else 'blob')})"
-
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            text = re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, cell.source)
-            cell.source = re.sub(
-                r"\s*\$\$[ \t]*\((eq-[\w-]+)\)", lambda m: rf" \tag{{{m[1]}}} $$", text
-            )
-    notebook.cells[0].source = notebook.cells[0].source.replace("OWNER/NAME", urls["install"])
-    return notebook
-
-
-def colab(paths: list[Path], target: Path, repository: str, branch: str, colab_branch: str) -> int:
-    """Write the Colab edition of ``paths`` below ``target``, at the same relative places."""
-    urls = {
-        "install": repository,
-        "raw": f"https://raw.githubusercontent.com/{repository}/{branch}",
-        "blob": f"https://github.com/{repository}/blob/{branch}",
-        "colab": f"https://colab.research.google.com/github/{repository}/blob/{colab_branch}",
-    }
+def publish(paths: list[Path], target: Path, urls: dict[str, str]) -> int:
+    """Write the Colab edition of ``paths`` below ``target``."""
     for path in paths:
         place = path.relative_to(lint.ROOT)
+        notebook = nbformat.read(path, as_version=4)
+        text = dump(colab.edition(notebook, place.as_posix(), urls))
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        edition = for_colab(nbformat.read(path, as_version=4), place.as_posix(), urls)
-        (target / place).write_text(dump(edition), encoding="utf-8")
-    print(f"wrote {len(paths)} notebooks for {repository}")
+        (target / place).write_text(text, encoding="utf-8")
+    print(f"wrote {len(paths)} notebooks for {urls['install']}")
     return 0
 
 
@@ -193,10 +177,14 @@ def main(argv: list[str] | None = None) -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    sub: dict[str, Any] = {n: commands.add_parser(n) for n in ("run", "check", "colab")}
+    sub: dict[str, Any] = {
+        n: commands.add_parser(n) for n in ("run", "check", "colab")
+    }
     sub["run"].add_argument("-j", "--jobs", type=int, default=1)
     sub["colab"].add_argument("target", type=Path)
-    sub["colab"].add_argument("--repository", required=True, metavar="OWNER/NAME")
+    sub["colab"].add_argument(
+        "--repository", required=True, metavar="OWNER/NAME"
+    )
     sub["colab"].add_argument("--branch", default="main")
     sub["colab"].add_argument("--colab-branch", default="colab")
     for name in ("run", "check"):
@@ -208,7 +196,10 @@ def main(argv: list[str] | None = None) -> int:
         return run(paths, options.jobs)
     if options.command == "check":
         return check(paths)
-    return colab(paths, options.target, options.repository, options.branch, options.colab_branch)
+    urls = colab.addresses(
+        options.repository, options.branch, options.colab_branch
+    )
+    return publish(paths, options.target, urls)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The glossary knows the chapters' terms, and the references page the works."""
+"""The glossary knows the chapters' terms; the front page's code runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GLOSSARY = ENTRY.findall((BACK / "glossary.md").read_text(encoding="utf-8"))
 
 
 def singular(term: str) -> str:
-    """Return a term as the glossary lists it: lower case, without the plural's s."""
+    """Return a term as the glossary lists it: lower case, no plural s."""
     return re.sub(r"(?<=[a-rt-z])s$", "", term.lower())
 
 
@@ -32,7 +32,9 @@ def test_glossary_is_in_order_and_names_each_term_once() -> None:
 def test_terms_of_a_chapter_are_in_the_glossary(path: Path) -> None:
     known = {singular(term): chinese for term, chinese in GLOSSARY}
     notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    text = "\n".join(
+        c.source for c in notebook.cells if c.cell_type == "markdown"
+    )
     terms = [(singular(term), chinese) for term, chinese in TERM.findall(text)]
     assert terms, "a chapter introduces no term"
     assert not [pair for pair in terms if known.get(pair[0]) != pair[1]]
@@ -40,10 +42,13 @@ def test_terms_of_a_chapter_are_in_the_glossary(path: Path) -> None:
 
 def test_every_block_of_the_map_has_a_work() -> None:
     works = re.findall(
-        r"@\w+\{(\w+),", (lint.ROOT / "book/references.bib").read_text(encoding="utf-8")
+        r"@\w+\{(\w+),",
+        (lint.ROOT / "book/references.bib").read_text(encoding="utf-8"),
     )
     assert len(works) == len(set(works))
-    assert len(works) >= 9 + 13, "nine works of the foundations and one a block to come"
+    assert len(works) >= 9 + 13, (
+        "nine works of the foundations and one a block to come"
+    )
 
 
 @pytest.mark.parametrize("name", ["README.md", "book/intro.md"])
@@ -53,7 +58,8 @@ def test_code_on_the_front_page_runs(name: str) -> None:
     assert len(code) == 1
     values: dict[str, torch.Tensor] = {}
     exec(code[0], values)
-    torch.testing.assert_close(values["y"], values["x"])  # untrained, the block changes nothing
+    # Untrained, the block changes nothing.
+    torch.testing.assert_close(values["y"], values["x"])
     shapes = re.findall(r"^(\w) = .*# \(([\d, ]+)\)", code[0], re.MULTILINE)
     for letter, shape in shapes:
         assert str(tuple(values[letter].shape)) == f"({shape})"

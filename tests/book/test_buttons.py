@@ -1,4 +1,4 @@
-"""The buttons' repository is the one that builds the book, or there are no buttons."""
+"""Buttons lead to the repository that builds the book, or are absent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import bookext
 import lint
 import pytest
 
-NAMES = ("GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "BOOK_BRANCH", "COLAB_BRANCH")
+NAMES = (
+    "GITHUB_REPOSITORY",
+    "GITHUB_SERVER_URL",
+    "BOOK_BRANCH",
+    "COLAB_BRANCH",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +49,27 @@ def options(folder: Path) -> dict[str, object]:
     ],
 )
 def test_repository_comes_from_the_remote(tmp_path: Path, remote: str) -> None:
-    assert bookext.repository(clone_of(tmp_path, remote)) == "https://github.com/ann/fork"
+    assert (
+        bookext.repository(clone_of(tmp_path, remote))
+        == "https://github.com/ann/fork"
+    )
 
 
-def test_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "bob/book")
     folder = clone_of(tmp_path, "https://github.com/ann/fork")
     assert bookext.repository(folder) == "https://github.com/bob/book"
     assert options(folder)["repository_url"] == "https://github.com/bob/book"
 
 
-@pytest.mark.parametrize("remote", ["/srv/git/book.git", "file:///srv/book", "https://x.org/a/b"])
-def test_no_buttons_for_a_remote_without_pages(tmp_path: Path, remote: str) -> None:
+@pytest.mark.parametrize(
+    "remote", ["/srv/git/book.git", "file:///srv/book", "https://x.org/a/b"]
+)
+def test_no_buttons_for_a_remote_without_pages(
+    tmp_path: Path, remote: str
+) -> None:
     assert bookext.repository(clone_of(tmp_path, remote)) is None
     chosen = options(tmp_path)
     assert not any(chosen[button] for button in bookext.BUTTONS)
@@ -67,10 +81,14 @@ def test_no_buttons_without_a_repository(tmp_path: Path) -> None:
     assert bookext.repository(tmp_path) is None
     inside = clone_of(tmp_path, "https://github.com/ann/other") / "copy"
     inside.mkdir()
-    assert bookext.repository(inside) is None, "a copy inside another repository is not that one"
+    assert bookext.repository(inside) is None, (
+        "a copy inside another repository is not that one"
+    )
 
 
-def test_colab_opens_its_own_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colab_opens_its_own_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLAB_BRANCH", "colab")
     chosen = options(clone_of(tmp_path, "https://github.com/ann/fork"))
     place = "colab.research.google.com/github/ann/fork/blob"

@@ -1,4 +1,4 @@
-"""Every rule for notebooks fails on a notebook that breaks it, and passes on the ones we have."""
+"""Every rule fails on a notebook that breaks it and passes on the book's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import nbformat
 import notebooks
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
 
 CHAPTERS = sorted((lint.ROOT / "book").glob("*/*.ipynb"))
 SVG = "image/svg+xml"
@@ -25,14 +30,24 @@ def good() -> NotebookNode:
     """Return a small notebook that keeps every rule."""
     return new_notebook(
         cells=[
-            new_code_cell(lint.FIRST_CELL, metadata={"tags": ["remove-cell"]}, execution_count=1),
+            new_code_cell(
+                lint.FIRST_CELL,
+                metadata={"tags": ["remove-cell"]},
+                execution_count=1,
+            ),
             new_markdown_cell(
-                "# A title\n\nOne is one.\n\n$$1 = 1$$ (eq-one)\n\nSo [it](#eq-one) is."
+                "# A title\n\n$$1 = 1$$ (eq-one)\n\nSo [it](#eq-one) is."
             ),
             new_code_cell(
                 "# eq-one: by counting\nassert 1 == 1\n2",
                 execution_count=2,
-                outputs=[new_output("execute_result", {"text/plain": "2"}, execution_count=2)],
+                outputs=[
+                    new_output(
+                        "execute_result",
+                        {"text/plain": "2"},
+                        execution_count=2,
+                    )
+                ],
             ),
             new_code_cell(
                 "draw()",
@@ -44,17 +59,26 @@ def good() -> NotebookNode:
     )
 
 
-def page(notebook: NotebookNode, text: str | None = None, name: str = "x.ipynb") -> lint.Page:
-    """Return what the lint sees of ``notebook`` after the normaliser has written it."""
+def page(
+    notebook: NotebookNode, text: str | None = None, name: str = "x.ipynb"
+) -> lint.Page:
+    """Return what the lint sees after the normaliser has written it."""
     normal = notebooks.dump(notebooks.normalise(notebook))
     text = normal if text is None else text
-    return lint.Page(Path(name), text, nbformat.reads(normal, as_version=4), normal)
+    return lint.Page(
+        Path(name), text, nbformat.reads(normal, as_version=4), normal
+    )
 
 
 def raw(notebook: NotebookNode) -> lint.Page:
     """Return the page of a file that was stored without the normaliser."""
     text = json.dumps(notebook)
-    return lint.Page(Path("x.ipynb"), text, notebook, notebooks.dump(notebooks.normalise(notebook)))
+    return lint.Page(
+        Path("x.ipynb"),
+        text,
+        notebook,
+        notebooks.dump(notebooks.normalise(notebook)),
+    )
 
 
 def test_the_good_notebook_is_good() -> None:
@@ -66,10 +90,14 @@ def source(cell: int, text: str) -> Callable[[NotebookNode], None]:
 
 
 def metadata(cell: int, **values: object) -> Callable[[NotebookNode], None]:
-    return lambda nb: nb.cells[cell].update(metadata=nbformat.from_dict(values))
+    return lambda nb: nb.cells[cell].update(
+        metadata=nbformat.from_dict(values)
+    )
 
 
-def outputs(cell: int, *values: NotebookNode) -> Callable[[NotebookNode], None]:
+def outputs(
+    cell: int, *values: NotebookNode
+) -> Callable[[NotebookNode], None]:
     return lambda nb: nb.cells[cell].update(outputs=list(values))
 
 
@@ -85,20 +113,40 @@ TAMPERED = {
     "size": (lint.size, add_prose("word " * 110_000)),
     "first cell changed": (lint.first_cell, source(0, "import attnlib")),
     "first cell shown": (lint.first_cell, metadata(0)),
-    "first cell is prose": (lint.first_cell, lambda nb: nb.cells.insert(0, new_markdown_cell("A"))),
-    "error": (lint.no_errors, outputs(2, new_output("error", ename="E", evalue="no"))),
-    "stderr": (lint.no_stderr, outputs(2, new_output("stream", name="stderr", text="Warning"))),
+    "first cell is prose": (
+        lint.first_cell,
+        lambda nb: nb.cells.insert(0, new_markdown_cell("A")),
+    ),
+    "error": (
+        lint.no_errors,
+        outputs(2, new_output("error", ename="E", evalue="no")),
+    ),
+    "stderr": (
+        lint.no_stderr,
+        outputs(2, new_output("stream", name="stderr", text="Warning")),
+    ),
     "unknown tag": (lint.tags, metadata(2, tags=["nbval-skip"])),
     "unknown tag on prose": (lint.tags, metadata(1, tags=["hidden"])),
-    "more than a tenth ignored": (lint.ignored, metadata(2, tags=["nbval-ignore-output"])),
+    "more than a tenth ignored": (
+        lint.ignored,
+        metadata(2, tags=["nbval-ignore-output"]),
+    ),
     "path in an output": (
         lint.local_paths,
         outputs(2, new_output("stream", name="stdout", text="/home/ann/book")),
     ),
-    "path in a source": (lint.local_paths, source(2, f"open({str(lint.ROOT)!r})")),
+    "path in a source": (
+        lint.local_paths,
+        source(2, f"open({str(lint.ROOT)!r})"),
+    ),
     "path in a traceback": (
         lint.local_paths,
-        outputs(2, new_output("error", ename="E", evalue="in /usr/lib/site-packages/x.py")),
+        outputs(
+            2,
+            new_output(
+                "error", ename="E", evalue="in /usr/lib/site-packages/x.py"
+            ),
+        ),
     ),
     "figure without alt text": (lint.alt_text, metadata(3)),
     "figure with a file name for alt text": (
@@ -109,17 +157,38 @@ TAMPERED = {
         lint.alt_text,
         metadata(3, mystnb={"image": {"alt": "plot-of-weights"}}),
     ),
-    "picture without alt text": (lint.alt_text, add_prose("![](../figures/a.svg)")),
-    "equation without a label": (lint.equations_labelled, add_prose("Two.\n\n$$2 = 2$$")),
-    "equation with a foreign label": (lint.equations_labelled, add_prose("$$2 = 2$$ (two)")),
-    "equation in a sentence": (lint.equations_labelled, add_prose("so $$2 = 2$$ (eq-two)")),
-    "equation followed by words": (lint.equations_labelled, add_prose("$$2 = 2$$ (eq-two) holds")),
-    "equation nobody asserts": (lint.equations_proved, add_prose("$$2 = 2$$ (eq-two)")),
+    "picture without alt text": (
+        lint.alt_text,
+        add_prose("![](../figures/a.svg)"),
+    ),
+    "equation without a label": (
+        lint.equations_labelled,
+        add_prose("Two.\n\n$$2 = 2$$"),
+    ),
+    "equation with a foreign label": (
+        lint.equations_labelled,
+        add_prose("$$2 = 2$$ (two)"),
+    ),
+    "equation in a sentence": (
+        lint.equations_labelled,
+        add_prose("so $$2 = 2$$ (eq-two)"),
+    ),
+    "equation followed by words": (
+        lint.equations_labelled,
+        add_prose("$$2 = 2$$ (eq-two) holds"),
+    ),
+    "equation nobody asserts": (
+        lint.equations_proved,
+        add_prose("$$2 = 2$$ (eq-two)"),
+    ),
     "equation named on the second line": (
         lint.equations_proved,
         source(2, "a = 1\n# eq-one: by counting\nassert a == 1"),
     ),
-    "equation named without an assertion": (lint.equations_proved, source(2, "# eq-one: yes\n1")),
+    "equation named without an assertion": (
+        lint.equations_proved,
+        source(2, "# eq-one: yes\n1"),
+    ),
     "name without an equation": (
         lint.equations_proved,
         source(2, "# eq-one, eq-three: yes\nassert True"),
@@ -133,9 +202,12 @@ TAMPERED = {
 }
 
 
-@pytest.mark.parametrize(("rule", "tamper"), TAMPERED.values(), ids=TAMPERED.keys())
+@pytest.mark.parametrize(
+    ("rule", "tamper"), TAMPERED.values(), ids=TAMPERED.keys()
+)
 def test_rule_fails_on_a_tampered_copy(
-    rule: Callable[[lint.Page], list[str]], tamper: Callable[[NotebookNode], None]
+    rule: Callable[[lint.Page], list[str]],
+    tamper: Callable[[NotebookNode], None],
 ) -> None:
     notebook = good()
     assert list(rule(page(notebook))) == []
@@ -158,11 +230,14 @@ def test_normal_form_wants_what_the_normaliser_writes() -> None:
 
 def test_labels_are_unique_over_the_book() -> None:
     found = lint.lint([page(good()), page(good(), name="y.ipynb")])
-    assert found == ["y.ipynb: label eq-one is taken by x.ipynb"]
+    assert found == ["y.ipynb: label eq-one taken by x.ipynb"]
 
 
 def test_every_rule_is_shown_failing() -> None:
-    shown = {rule for rule, _ in TAMPERED.values()} | {lint.executed, lint.normal_form}
+    shown = {rule for rule, _ in TAMPERED.values()} | {
+        lint.executed,
+        lint.normal_form,
+    }
     assert shown == set(lint.RULES)
 
 
@@ -180,45 +255,3 @@ def test_chapter(path: Path) -> None:
 def test_chapters_share_no_label() -> None:
     assert CHAPTERS, "no chapters"
     assert lint.lint([notebooks.read(path) for path in CHAPTERS]) == []
-
-
-def test_normalising_twice_changes_nothing() -> None:
-    once = notebooks.normalise(good())
-    assert notebooks.dump(notebooks.normalise(once)) == notebooks.dump(once)
-
-
-def test_normal_form_drops_what_changes_from_run_to_run() -> None:
-    notebook = good()
-    notebook.metadata["widgets"] = {"state": {"0f3a": 1}}
-    cell = notebook.cells[2]
-    cell.id, cell.metadata["execution"] = "f81d4fae", {"iopub.execute_input": "12:00"}
-    cell.outputs = [
-        new_output("stream", name="stdout", text="a"),
-        new_output("stream", name="stdout", text="b"),
-        new_output("error", ename="E", evalue="no", traceback=["File /home/ann/x.py"]),
-        new_output("display_data", {notebooks.WIDGET: {"model_id": "0f3a"}}),
-    ]
-    text = notebooks.dump(notebooks.normalise(notebook))
-    for volatile in ("0f3a", "f81d4fae", "12:00", "/home/ann"):
-        assert volatile not in text
-    assert '"ab"' in text
-    assert '"E: no"' in text
-
-
-def test_colab_edition_stands_alone() -> None:
-    notebook = good()
-    add_prose(
-        "![a map of cats](../figures/a.svg), [softmax](softmax.ipynb#eq-one), "
-        "[terms](../back/glossary.md), [site](https://pytorch.org), [here](#a-title)"
-    )(notebook)
-    urls = {"install": "ann/fork", "raw": "RAW", "blob": "BLOB", "colab": "COLAB"}
-    edition = notebooks.for_colab(notebook, "book/foundations/x.ipynb", urls)
-    assert "github.com/ann/fork" in edition.cells[0].source
-    assert r"$$1 = 1 \tag{eq-one} $$" in edition.cells[1].source
-    assert "So it (eq-one) is." in edition.cells[1].source
-    assert edition.cells[-1].source == (
-        "![a map of cats](RAW/book/figures/a.svg), "
-        "[softmax](COLAB/book/foundations/softmax.ipynb#eq-one), "
-        "[terms](BLOB/book/back/glossary.md), [site](https://pytorch.org), here"
-    )
-    assert "OWNER/NAME" in notebook.cells[0].source, "the original must not change"

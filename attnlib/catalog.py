@@ -40,7 +40,7 @@ class BlockInfo:
     """Facts about one block.
 
     Attributes:
-        key: name for :func:`create_block`.
+        key: name for :func:`attnlib.create_block`.
         cls: the block's class.
         title: title of the paper or document that defines it.
         year: of publication.
@@ -126,7 +126,7 @@ def list_blocks(part: str | None = None) -> list[str]:
         part: ``"foundations"``, ``"reach"`` or ``"cost"``; all when not given.
 
     Shape:
-        - Output: names that :func:`create_block` accepts
+        - Output: names that :func:`attnlib.create_block` accepts
 
     Raises:
         ValueError: an unknown part.
@@ -140,7 +140,7 @@ def create_block(key: str, in_channels: int, **options: Any) -> nn.Module:
     """Build a block by its name.
 
     Args:
-        key: a name from :func:`list_blocks`.
+        key: a name from :func:`attnlib.list_blocks`.
         in_channels: C, channels of its input.
         options: keyword arguments of the block's class; an unknown one raises
             ``TypeError``.

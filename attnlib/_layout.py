@@ -21,10 +21,11 @@ BATCH_NORM: dict[int, Any] = {
 
 
 def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Keep a function's own dtypes: attention mixes them on purpose."""
-    if x.is_meta:
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
+    """Keep the dtypes that a function chooses: attention mixes them."""
+    device = x.device.type
+    if x.is_meta or not torch.is_autocast_enabled(device):
+        return nullcontext()  # leaves no trace in an exported graph
+    return torch.autocast(device, enabled=False)
 
 
 def to_tokens(x: Tensor) -> Tensor:

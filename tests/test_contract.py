@@ -154,7 +154,9 @@ def test_copies(case):
     torch.save(block.state_dict(), stream)
     stream.seek(0)
     other = create_block(case.key, CHANNELS, **case.options)
-    other.double().eval().load_state_dict(torch.load(stream))
+    other.double().eval().load_state_dict(
+        torch.load(stream, weights_only=True)
+    )
     assert torch.equal(other(x), expected)
 
 
@@ -233,18 +235,17 @@ def test_runs_compiled(key, options):
 @each_impl
 def test_exports_with_dynamic_size(case, impl):
     block = case.build(impl=impl)
-    dynamic = {
-        axis: torch.export.Dim(f"size{axis}", min=4, max=4096)
-        for axis in range(2, 4)
-    }
-    if case.dims == 1:  # a named Dim cannot say "length // 2"
-        dynamic = {2: torch.export.Dim.DYNAMIC}
-    if case.dims == 3:  # height and width are open, time is not
-        dynamic = {axis + 1: dim for axis, dim in dynamic.items()}
+    axes = {1: [2], 2: [2, 3], 3: [3, 4]}[case.dims]  # time is not open
+    dynamic = {a: torch.export.Dim(f"size{a}", min=4, max=4096) for a in axes}
+    if case.pooled:
+        if not hasattr(torch.export.Dim, "DYNAMIC"):
+            pytest.skip("this PyTorch exports a pooled size as odd or even")
+        if case.dims == 1:  # one named Dim cannot say "length // 2"
+            dynamic = {2: torch.export.Dim.DYNAMIC}
     inputs = []
     for more in (4, 9):
         size = list(case.size)
-        for axis in dynamic:
+        for axis in axes:
             size[axis - 2] += more
         inputs.append(torch.randn(2, CHANNELS, *size).double())
     x, other = inputs

@@ -25,6 +25,9 @@ from attnlib.functional.chunked import chunked_attention
 
 IMPLS = ("auto", "reference", "sdpa", "chunked")
 
+# Before PyTorch 2.5 the fused CPU kernel did not take float16.
+_OLD = torch.__version__.startswith("2.4.")
+
 _FUSED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
 # Up to this many scores, batch included, the plain form is the fastest
@@ -168,7 +171,9 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         raise ValueError(
             f"impl='sdpa': {refusal}; use impl='chunked' or impl='auto'"
         )
-    width = max(q.shape[-1], v.shape[-1], 2)
+    dtype, width = q.dtype, max(q.shape[-1], v.shape[-1], 2)
+    if _OLD and q.device.type == "cpu" and dtype == torch.float16:
+        q, k, v = q.float(), k.float(), v.float()
     if q.device.type == "cuda":  # whose kernels load eight numbers at a time
         width = -(-width // 8) * 8
     q, k, t = (
@@ -179,7 +184,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     traced = torch.compiler.is_compiling() or q.is_meta
     with nullcontext() if traced else sdpa_kernel(_FUSED_KERNELS):
         out = F.scaled_dot_product_attention(q, k, t, scale=scale)
-    return out[:, 0, :, : v.shape[-1]]
+    return out[:, 0, :, : v.shape[-1]].to(dtype)
 
 
 def _forward_mode(*tensors: Tensor) -> bool:

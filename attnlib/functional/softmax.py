@@ -176,15 +176,23 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         q, k, v = q.float(), k.float(), v.float()
     if q.device.type == "cuda":  # whose kernels load eight numbers at a time
         width = -(-width // 8) * 8
-    q, k, t = (
-        F.pad(t[:, None], (0, width - t.shape[-1])).contiguous()
-        for t in (q, k, v)
-    )  # (B, 1, N, width), (B, 1, M, width), (B, 1, M, width)
+    q, k, t = (_widen(t, width) for t in (q, k, v))
     # Outside of tracing, a case unknown to us raises instead of falling back.
     traced = torch.compiler.is_compiling() or q.is_meta
     with nullcontext() if traced else sdpa_kernel(_FUSED_KERNELS):
         out = F.scaled_dot_product_attention(q, k, t, scale=scale)
     return out[:, 0, :, : v.shape[-1]].to(dtype)
+
+
+def _widen(t: Tensor, width: int) -> Tensor:
+    """(B, N, w) -> (B, 1, N, width): a head axis, zeros on the right.
+
+    Copied before it is padded: compiled by PyTorch 2.5, padding by nothing
+    claims a layout that it does not have.
+    """
+    t = t[:, None].contiguous()
+    missing = width - t.shape[-1]
+    return F.pad(t, (0, missing)) if missing else t
 
 
 def _forward_mode(*tensors: Tensor) -> bool:

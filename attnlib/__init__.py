@@ -4,7 +4,7 @@
 one of the same shape.
 """
 
-from attnlib import catalog, checkpoints, cost, functional
+from attnlib import catalog, checkpoints, cost, functional, maps
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
@@ -22,4 +22,5 @@ __all__ = [
     "functional",
     "list_blocks",
     "load_reference",
+    "maps",
 ]

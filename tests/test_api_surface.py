@@ -23,6 +23,13 @@ PUBLIC = {
         "functional",
         "list_blocks",
         "load_reference",
+        "maps",
+    },
+    "attnlib.exercises": {
+        "Verdict",
+        "check",
+        "exercise",
+        "list_exercises",
     },
     "attnlib.functional": {
         "Choice",
@@ -35,7 +42,26 @@ PUBLIC = {
         "softmax_attention",
         "softmax_weights",
     },
+    "attnlib.maps": {
+        "entropy",
+        "rank",
+        "reach",
+        "row_sums",
+        "support",
+    },
+    "attnlib.plots": {
+        "Explorer",
+        "ShapeTrace",
+        "explore",
+        "photograph",
+        "setup_notebook",
+        "shape_trace",
+        "show_cost",
+        "show_images",
+    },
 }
+# They draw, set up or register: nothing comes back that has a shape.
+WITHOUT_RESULT = {"exercise", "setup_notebook", "show_images"}
 MODULES = [m.name for m in pkgutil.walk_packages(attnlib.__path__, "attnlib.")]
 
 
@@ -55,7 +81,8 @@ def test_public_functions_say_what_they_take(name):
         thing = getattr(module, public)
         if inspect.isfunction(thing):
             text = inspect.getdoc(thing)
-            assert "Shape:" in text, public
+            if public not in WITHOUT_RESULT:
+                assert "Shape:" in text, public
             for argument in inspect.signature(thing).parameters:
                 if argument != "part":
                     assert argument in text.split("Args:")[1]

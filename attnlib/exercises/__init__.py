@@ -1,0 +1,104 @@
+"""Self-checks for the book's exercises: right, or a hint.
+
+    >>> from attnlib.exercises import check, exercise
+    >>> check("softmax-3", lambda q, k, v: None).right
+    False
+
+A check runs the answer on inputs of its own and needs no file, no network and
+no grader. A chapter's checks are one file beside this one; their names are the
+chapter's prefix and the exercise's number.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from attnlib._checks import check_choice
+
+__all__ = ["Verdict", "check", "exercise", "list_exercises"]
+
+Checker = Callable[[Any], "str | None"]
+_CHECKS: dict[str, tuple[Checker, str]] = {}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What :func:`check` says; true in an ``if`` when the answer is right."""
+
+    right: bool
+    text: str
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def __repr__(self) -> str:
+        return f"{'Right' if self.right else 'Not yet'}: {self.text}"
+
+
+def exercise(
+    key: str, *, right: str = "that is it."
+) -> Callable[[Checker], Checker]:
+    """Register a function that returns a hint, or None for a right answer.
+
+    Args:
+        key: the exercise, ``"softmax-3"``.
+        right: what a right answer is told, a sentence.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def register(checker: Checker) -> Checker:
+        if key in _CHECKS:
+            raise ValueError(f"key must be new, {key!r} is taken")
+        _CHECKS[key] = checker, right
+        return checker
+
+    return register
+
+
+def list_exercises() -> list[str]:
+    """Return the names that :func:`check` knows, in order.
+
+    Shape:
+        - Output: names such as ``"softmax-3"``
+    """
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return sorted(_CHECKS)
+
+
+def check(key: str, answer: object) -> Verdict:
+    """Check an answer to an exercise of the book.
+
+    Args:
+        key: the exercise, as its cell names it: ``"softmax-3"``.
+        answer: what the exercise asks for: a function, a tensor, numbers.
+
+    Shape:
+        - Output: a :class:`Verdict`, which prints as "Right: ..." or
+          "Not yet: " and a hint
+
+    An error inside your function becomes part of the hint. The global random
+    generator is left as it was.
+
+    Raises:
+        ValueError: an unknown exercise (the message suggests the nearest).
+    """
+    check_choice("key", key, list_exercises())
+    checker, right = _CHECKS[key]
+    if answer is None or answer is ...:
+        return Verdict(False, "put your answer in place of the dots.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            hint = checker(answer)
+        except Exception as error:  # the student's error is the hint
+            hint = f"your answer raised {type(error).__name__}: {error}"
+    return Verdict(hint is None, right if hint is None else hint)

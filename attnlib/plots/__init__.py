@@ -1,0 +1,26 @@
+"""Pictures for the book: photographs, grids, shape tables, explorers.
+
+Nothing here computes attention. ``matplotlib``, ``numpy`` and ``scikit-image``
+are imported when a function needs them (``pip install attnlib[plots]``), so
+``import attnlib`` asks for torch alone.
+"""
+
+from attnlib.plots.explorer import Explorer, explore
+from attnlib.plots.stills import (
+    photograph,
+    setup_notebook,
+    show_cost,
+    show_images,
+)
+from attnlib.plots.trace import ShapeTrace, shape_trace
+
+__all__ = [
+    "Explorer",
+    "ShapeTrace",
+    "explore",
+    "photograph",
+    "setup_notebook",
+    "shape_trace",
+    "show_cost",
+    "show_images",
+]

@@ -25,6 +25,7 @@ SUITE = [
     "test_errors.py",
     "test_contract.py",
     "test_cost.py",
+    "test_maps.py",
     "test_api_surface.py",
 ]
 
@@ -248,6 +249,28 @@ MUTANTS = [
         "get_total_flops() // 2",
         "get_total_flops()",
     ),
+    # The vocabulary of maps
+    Mutant(
+        "entropy of signed weights",
+        "maps.py",
+        "size = attention.abs()",
+        "size = attention",
+    ),
+    Mutant(
+        "reach squared",
+        "maps.py",
+        "(shares * squared).sum(-1).sqrt()",
+        "(shares * squared).sum(-1)",
+    ),
+    Mutant(
+        "reach with H for W",
+        "maps.py",
+        ".repeat_interleave(width)",
+        ".repeat(width)",
+    ),
+    Mutant(
+        "columns for rows", "maps.py", "attention.sum(-1)", "attention.sum(-2)"
+    ),
 ]
 SURVIVORS: dict[str, str] = {}
 
@@ -269,6 +292,7 @@ def test_mutant_changes_one_place(mutant):
 FIRST = {
     "checkpoints.py": "test_checkpoints.py",
     "cost.py": "test_cost.py",
+    "maps.py": "test_maps.py",
     "_checks.py": "test_errors.py",
     "_layout.py": "test_properties.py",
     NL: "test_properties.py",

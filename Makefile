@@ -1,5 +1,6 @@
 # make book   the site, in _build/html          make notebooks   execute the notebooks in place
 # make test   every check                       make serve       the site on localhost
+# make pdf    the book as one document          make colab       the notebooks that Colab opens
 # make setup  the virtual environment           make clean       remove what make made
 # Each works from an empty clone with Python and make alone.
 
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: book test lint unit nbval notebooks serve setup clean
+.PHONY: book test lint unit nbval pages pdf colab notebooks serve setup clean
 
 book: $(READY)
 	$(BIN)/jupyter-book build -W --keep-going -n .
@@ -22,7 +23,7 @@ book: $(READY)
 	@echo
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-test: lint unit nbval
+test: lint unit nbval pages
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -30,13 +31,23 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python book/_tools/notebooks.py check
 
-# Tests marked `alone` measure time or memory and get the machine to themselves.
+# Tests marked `alone` measure time or memory and get the machine to themselves; those marked
+# `pages` look at the built site.
 unit: $(READY)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not alone" tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not alone and not pages" tests
 	$(BIN)/python -m pytest -q -m alone tests
 
 nbval: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(NBVAL) book
+
+pages: book
+	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile -m pages tests/book
+
+pdf: $(READY)
+	$(BIN)/python book/_tools/pdf.py
+
+colab: $(READY)
+	$(BIN)/python book/_tools/notebooks.py colab
 
 notebooks: $(READY)
 	$(BIN)/python book/_tools/notebooks.py run -j $(JOBS)

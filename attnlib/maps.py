@@ -4,7 +4,7 @@ One vocabulary for every block: each function takes maps as a block's
 ``attention_map`` returns them, ``(*, N, N)`` with row i over j. Entropy and
 reach ask how the weight of a row is spread. A dot product's weights may be
 negative, and others do not sum to one: both measure the shares
-p_ij = |A_ij| / sum_l |A_il|, which are A itself where A is a softmax.
+``p_ij = |A_ij| / sum_l |A_il|``, which are A itself where A is a softmax.
 """
 
 from __future__ import annotations
@@ -90,10 +90,11 @@ def entropy(attention: Tensor) -> Tensor:
 
 
 def reach(attention: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return how far each row looks: sqrt(sum_j p_ij |i - j|^2), in pixels.
+    """Return how far each row looks, in pixels: a root mean square.
 
-    |i - j| is the distance of two positions of the map, a step from a pixel to
-    its neighbour being 1. A row without any weight has none: NaN.
+    It is ``sqrt(sum_j p_ij |i - j|^2)``, where ``|i - j|`` is the distance of
+    two positions of the map and a step from a pixel to its neighbour is 1. A
+    row without any weight has none: NaN.
 
     Args:
         attention: the map A.

@@ -4,7 +4,8 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
   figure.dataset.ready = "";
   const part = (name) => figure.querySelector(name);
   const data = JSON.parse(part("script[type='application/json']").textContent);
-  const {rows, columns, bits, signed, names} = data;
+  const {rows, columns, bits, names} = data;
+  const signed = data.negative.includes(true);
   const count = rows * columns;
   const lists = {};
   for (const key of ["top", "largest", "sum", "entropy", "reach"]) lists[key] = data[key].split(" ");
@@ -79,7 +80,9 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     for (const element of figure.querySelectorAll(".attn-mark")) mark(element, state.row, state.column);
     const peak = value("largest");
     part(".attn-high").textContent = peak;
-    if (signed) part(".attn-low").textContent = `-${peak}`;
+    const below = data.negative[state.group];
+    part(".attn-low").textContent = below ? `-${peak}` : "0";
+    part(".attn-ramp").classList.toggle("attn-both", below);
     const entropy = value("entropy");
     const title = names.length ? `${data.parameter}: ${names[state.group]}. ` : "";
     const equal = Math.floor(Math.exp(Number(entropy)) + 0.5);

@@ -169,9 +169,9 @@ def explore(
     top = (strength >= (1 - NUDGE) * largest[..., None]).int().argmax(-1)
     sums = maps.row_sums(attention)
     sums[sums.abs() < NUDGE * strength.sum(-1)] = 0
-    signed = bool((attention < 0).any())
+    negative = (attention < 0).flatten(1).any(1).tolist()
     data: dict[str, Any] = {
-        "rows": height, "columns": width, "signed": signed,
+        "rows": height, "columns": width, "negative": negative,
         "row": query[0], "column": query[1], "group": start,
         "parameter": parameter or "", "names": list(values),
         "top": " ".join(map(str, top.flatten().tolist())),
@@ -192,7 +192,7 @@ def explore(
         )
     half = 2 ** (bits - 1) - 1
     share = attention / largest.clamp(min=1e-300)[..., None]
-    levels = half + half * share if signed else (2**bits - 1) * share
+    levels = half + half * share if any(negative) else (2**bits - 1) * share
     levels = (levels + NUDGE).round().long()
     data["bits"], data["weights"] = bits, pack(levels, bits)
     content = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
@@ -215,11 +215,8 @@ def _frame(
         f'height:{100 / rows}%"></span>'
     )
     peak = numbers(row.abs().max())
-    ends = ("b35806", f"-{peak}") if data["signed"] else ("f2f2f2", "0")
-    ramp = (
-        f'<span class="attn-ramp" style="background:linear-gradient(to right,'
-        f'#{ends[0]},#f2f2f2 {50 if data["signed"] else 0}%,#2166ac)"></span>'
-    )
+    below = data["negative"][data["group"]]
+    low, kind = (f"-{peak}", " attn-both") if below else ("0", "")
     sliders = [
         _slider(name, label, count, data[name], str(data[name]))
         for name, label, count in (
@@ -245,7 +242,8 @@ def _frame(
 <div class="attn-panel"><div class="attn-frame attn-map">\
 <img src="{still(image, row)}" alt="Weights over the picture. {escaped}">\
 <canvas role="img" hidden></canvas>{mark}</div>
-<p class="attn-scale"><span class="attn-low">{ends[1]}</span>{ramp}\
+<p class="attn-scale"><span class="attn-low">{low}</span>\
+<span class="attn-ramp{kind}"></span>\
 <span class="attn-high">{peak}</span></p></div>
 </div>
 <p class="attn-result" role="status">{escaped}</p>

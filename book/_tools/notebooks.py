@@ -2,12 +2,15 @@
 
     notebooks.py run [PATH ...] [-j N]   execute in place, store the outputs
     notebooks.py check [PATH ...]        rules that need no execution (lint.py)
-    notebooks.py colab DEST --repository OWNER/NAME
+    notebooks.py colab [TARGET] [--repository OWNER/NAME]
             [--branch main] [--colab-branch colab]
                                          write the edition that Colab opens
 
 Without PATH: every book/*/*.ipynb. Outputs are stored in normal form: running
-twice leaves the files byte-identical.
+twice leaves the files byte-identical. Only ``run`` stamps a notebook
+(stamps.py). Without --repository: the one whose pages bookext.py would build
+(``GITHUB_REPOSITORY``, else the git remote); ``BOOK_BRANCH`` and
+``COLAB_BRANCH`` stand for the other two.
 """
 
 from __future__ import annotations
@@ -29,9 +32,13 @@ from nbclient.exceptions import (
 )
 from nbformat import NotebookNode
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
 sys.path.insert(0, str(Path(__file__).parent))
+import bookext
 import colab
 import lint
+import pictures
+import stamps
 
 CELL_SECONDS = 300
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
@@ -82,7 +89,9 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             ran = cell.get("execution_count") is not None
             cell.execution_count = count if ran else None
             outputs: list[NotebookNode] = []
-            for output in (_normal_output(o, count) for o in cell.outputs):
+            # What a live cell draws depends on who turns its controls.
+            shown = [] if cell.source.startswith("# Live:") else cell.outputs
+            for output in (_normal_output(o, count) for o in shown):
                 if output is None:
                     continue
                 last = outputs[-1] if outputs else None
@@ -108,6 +117,11 @@ def dump(notebook: NotebookNode) -> str:
     )
 
 
+def every() -> list[Path]:
+    """Return all notebooks of the book."""
+    return sorted((lint.ROOT / "book").glob("*/*.ipynb"))
+
+
 def read(path: Path) -> lint.Page:
     """Read one notebook for the lint."""
     text = path.read_text(encoding="utf-8")
@@ -120,6 +134,7 @@ def execute(path: Path) -> str | None:
     os.environ.update(ENVIRONMENT)
     os.environ.pop("MPLBACKEND", None)
     for last_try in (False, True):
+        start = stamps.clock()
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(
             notebook,
@@ -138,6 +153,8 @@ def execute(path: Path) -> str | None:
         else:
             break
     path.write_text(dump(normalise(notebook)), encoding="utf-8")
+    used, wall = (b - a for a, b in zip(start, stamps.clock(), strict=True))
+    stamps.write(path, used or wall)
     return None
 
 
@@ -152,8 +169,13 @@ def run(paths: list[Path], jobs: int) -> int:
 
 
 def check(paths: list[Path]) -> int:
-    """Print what the rules find."""
+    """Print what the rules find, and stamps that do not fit."""
     found = lint.lint([read(path) for path in paths])
+    for path in paths:
+        if complaint := stamps.complaint(path):
+            found.append(f"{path.name}: {complaint}")
+    for stamp in stamps.orphans(lint.ROOT / "book"):
+        found.append(f"{stamp.name}: stamp of no notebook: delete it")
     print(
         "\n".join(found)
         or f"{len(paths)} notebooks, nothing to complain about"
@@ -161,16 +183,25 @@ def check(paths: list[Path]) -> int:
     return 1 if found else 0
 
 
-def publish(paths: list[Path], target: Path, urls: dict[str, str]) -> int:
+def publish(paths: list[Path], target: Path, book: colab.Book) -> int:
     """Write the Colab edition of ``paths`` below ``target``."""
+    failed = 0
     for path in paths:
-        place = path.relative_to(lint.ROOT)
+        place = path.relative_to(book.root)
         notebook = nbformat.read(path, as_version=4)
-        text = dump(colab.edition(notebook, place.as_posix(), urls))
+        try:
+            edition = colab.edition(notebook, place.as_posix(), book)
+            found = [f"{place}, {text}" for text in colab.faults(edition)]
+        except colab.Refused as error:
+            found = [str(error)]
+        if found:
+            failed += 1
+            print("\n".join(found), file=sys.stderr)
+            continue
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        (target / place).write_text(text, encoding="utf-8")
-    print(f"wrote {len(paths)} notebooks for {urls['install']}")
-    return 0
+        (target / place).write_text(dump(edition), encoding="utf-8")
+    print(f"wrote {len(paths) - failed} notebooks for {book.repository}")
+    return 1 if failed else 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -181,25 +212,35 @@ def main(argv: list[str] | None = None) -> int:
         n: commands.add_parser(n) for n in ("run", "check", "colab")
     }
     sub["run"].add_argument("-j", "--jobs", type=int, default=1)
-    sub["colab"].add_argument("target", type=Path)
-    sub["colab"].add_argument(
-        "--repository", required=True, metavar="OWNER/NAME"
-    )
-    sub["colab"].add_argument("--branch", default="main")
-    sub["colab"].add_argument("--colab-branch", default="colab")
+    defaults = {
+        "--repository": None,
+        "--branch": os.environ.get("BOOK_BRANCH") or "main",
+        "--colab-branch": os.environ.get("COLAB_BRANCH") or "colab",
+    }
+    target = lint.ROOT / "_build" / "colab"
+    sub["colab"].add_argument("target", type=Path, nargs="?", default=target)
+    for name, value in defaults.items():
+        sub["colab"].add_argument(name, default=value)
     for name in ("run", "check"):
         sub[name].add_argument("paths", nargs="*", type=Path)
     options = parser.parse_args(argv)
     given = [path.resolve() for path in getattr(options, "paths", [])]
-    paths = given or sorted((lint.ROOT / "book").glob("*/*.ipynb"))
+    paths = given or every()
     if options.command == "run":
         return run(paths, options.jobs)
     if options.command == "check":
         return check(paths)
-    urls = colab.addresses(
-        options.repository, options.branch, options.colab_branch
-    )
-    return publish(paths, options.target, urls)
+    try:
+        name = colab.repository(
+            options.repository, bookext.repository(lint.ROOT)
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    with pictures.painter() as picture:
+        book = colab.book(
+            lint.ROOT, name, options.branch, options.colab_branch, picture
+        )
+        return publish(paths, options.target, book)
 
 
 if __name__ == "__main__":

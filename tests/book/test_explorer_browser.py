@@ -211,19 +211,25 @@ def test_row_as_numbers(
 
 
 def test_signed_weights_are_orange(open_html: Open) -> None:
-    attention = torch.zeros(48, 48, dtype=torch.float64)
-    attention[:, 5], attention[:, 20] = -1.0, 0.5
+    attention = torch.zeros(2, 48, 48, dtype=torch.float64)
+    attention[:, :, 5], attention[0, :, 20] = 1.0, 0.5
+    attention[0] *= -1  # the first map is negative throughout
     page = open_html(
         explore(
             photograph("coffee", (24, 32)), attention, size=SIZE, query=QUERY,
-            look="Two weights.",
+            look="Two weights.", parameter="sign", values=["minus", "plus"],
         ).html
     )  # fmt: skip
     image = pixels(page).view(48, 3)
     assert image[5].tolist() == [179, 88, 6]
-    assert image[20, 2] > image[20, 0] + 40
-    assert "Largest weight -1 at row 0, column 5. Sum -0.5." in shown(page)
+    assert image[20, 0] > image[20, 2] + 40
+    assert "Largest weight -1 at row 0, column 5. Sum -1.5." in shown(page)
     assert page.locator(".attn-low").inner_text() == "-1"
+    assert page.locator(".attn-both").count() == 1
+    page.get_by_role("slider", name="sign").press("ArrowRight")
+    assert pixels(page).view(48, 3)[5].tolist() == [33, 102, 172]
+    assert page.locator(".attn-low").inner_text() == "0"
+    assert page.locator(".attn-both").count() == 0
 
 
 def test_sandboxed_frame(open_html: Open, figure: Any) -> None:

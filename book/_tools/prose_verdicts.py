@@ -1,0 +1,135 @@
+"""Does the value of an expression agree with the number in the prose?"""
+
+from __future__ import annotations
+
+import ast
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numerals
+from nbformat import NotebookNode
+
+FOLD: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What evaluating one check has shown."""
+
+    cell: int
+    printed: str
+    expression: str
+    ok: bool
+    got: str
+
+    def __str__(self) -> str:
+        return f"cell {self.cell}: {self.printed} <- {self.expression} " + (
+            self.got
+        )
+
+
+def _literals(expression: str) -> Iterator[Fraction]:
+    """Yield the numbers written in an expression, and their arithmetic."""
+
+    def value(node: ast.AST) -> int | float | None:
+        if isinstance(node, ast.Constant):
+            return node.value if type(node.value) in (int, float) else None
+        if isinstance(node, ast.UnaryOp):
+            parts = [value(node.operand)]
+        elif isinstance(node, ast.BinOp):
+            parts = [value(node.left), value(node.right)]
+        else:
+            return None
+        fold = FOLD.get(type(node.op))
+        return fold(*parts) if fold and None not in parts else None
+
+    for node in ast.walk(ast.parse(expression, mode="eval")):
+        number = value(node)
+        if number is not None:
+            yield Fraction(str(number))
+
+
+def _flat(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "all" not in result:
+        yield result
+    for part in result.get("all", []):
+        yield from _flat(part)
+
+
+def _compare(
+    printed: list[numerals.Numeral], expression: str, result: dict[str, Any]
+) -> tuple[bool, str]:
+    """Say whether a result agrees with the numbers, and what it is."""
+    if "raised" in result:
+        return False, f"raised {result['raised']}"
+    if "impure" in result:
+        return False, result["impure"]
+    if "all" in result:
+        parts = list(_flat(result))
+        node = ast.parse(expression, mode="eval").body
+        texts = [expression] * len(parts)
+        if isinstance(node, ast.Tuple):
+            texts = [ast.unparse(e) for e in node.elts]
+        if not len(parts) == len(printed) == len(texts):
+            return False, f"is {len(parts)} values for {len(printed)} numbers"
+        both = [
+            _compare([n], text, part)
+            for n, text, part in zip(printed, texts, parts, strict=True)
+        ]
+        return all(ok for ok, _ in both), "; ".join(got for _, got in both)
+    if len(printed) != 1:
+        return False, f"is one value for {len(printed)} numbers"
+    if "bool" in result:
+        named = any(map(printed[0].same, _literals(expression)))
+        why = "" if named else f" but {printed[0].text} is no literal in it"
+        return result["bool"] and named, f"is {result['bool']}{why}"
+    if "number" in result:
+        value = Fraction(result["number"])
+        whole = result["shown"].lstrip("-").isdigit()
+        shown = result["shown"] if whole else f"{float(value):.6g}"
+        return printed[0].agrees(value), f"is {shown}"
+    return False, f"is no number: {result['other']}"
+
+
+def verdicts(executed: NotebookNode) -> list[Verdict]:
+    """Compare what the evaluation cells have printed with the prose."""
+    found = []
+    for cell in executed.cells:
+        due = cell.metadata.get("prose", [])
+        text = "".join(
+            o.text for o in cell.get("outputs", [])
+            if o.output_type == "stream" and o.name == "stdout"
+        )  # fmt: skip
+        line = re.search(r"^prose: (.*)$", text, re.MULTILINE)
+        results = json.loads(line[1]) if line else [None] * len(due)
+        for check, result in zip(due, results, strict=True):
+            printed = [
+                n for t in check["numbers"] for n in numerals.numerals(t)
+            ]
+            ok, got = False, "was not evaluated"
+            if not printed:
+                got = "stands behind no number"
+            elif result is not None:
+                ok, got = _compare(printed, check["expression"], result)
+            found.append(
+                Verdict(
+                    check["cell"],
+                    ", ".join(check["numbers"]),
+                    check["expression"],
+                    ok,
+                    got,
+                )
+            )
+    return found

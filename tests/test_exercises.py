@@ -43,6 +43,7 @@ def test_a_wrong_answer_gets_a_hint(
     assert not verdict
     assert hint in verdict.text
     assert repr(verdict).startswith("Not yet: ")
+    assert max(map(len, repr(verdict).splitlines())) <= 75
     assert 20 <= len(verdict.text) <= 300
     assert verdict.text.endswith((".", "?"))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,8 @@ class Verdict:
         return self.right
 
     def __repr__(self) -> str:
-        return f"{'Right' if self.right else 'Not yet'}: {self.text}"
+        start = "Right" if self.right else "Not yet"
+        return textwrap.fill(f"{start}: {self.text}", 75)
 
 
 def exercise(

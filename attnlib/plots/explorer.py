@@ -89,10 +89,14 @@ def _code(name: str) -> str:
     return re.sub(r"^\s+", "", text, flags=re.M)
 
 
-def _slider(name: str, label: str, count: int, start: int, text: str) -> str:
+def _slider(
+    name: str, label: str, count: int, start: int, text: str, width: int = 2
+) -> str:
+    # The value has a fixed width: else the slider moves under the finger.
     return (
         f'<label>{label} <input type="range" name="{name}" min="0" '
-        f'max="{count - 1}" value="{start}"><output>{text}</output></label>'
+        f'max="{count - 1}" value="{start}">'
+        f'<output style="min-width:{width}ch">{text}</output></label>'
     )
 
 
@@ -228,7 +232,14 @@ def _frame(
         label = html.escape(data["parameter"])
         value = html.escape(names[data["group"]])
         sliders.append(
-            _slider("group", label, len(names), data["group"], value)
+            _slider(
+                "group",
+                label,
+                len(names),
+                data["group"],
+                value,
+                max(map(len, names)),
+            )
         )
     escaped, alt = html.escape(text), html.escape(alt)
     return f"""\
@@ -238,7 +249,7 @@ def _frame(
 <div class="attn-panels">
 <div class="attn-panel"><div class="attn-frame attn-picture">\
 <img src="{png(pixels(image))}" alt="{alt}">{mark}</div>\
-<p class="attn-note">Red square: the query.</p></div>
+<p class="attn-note">Red: the query.</p></div>
 <div class="attn-panel"><div class="attn-frame attn-map">\
 <img src="{still(image, row)}" alt="Weights over the picture. {escaped}">\
 <canvas role="img" hidden></canvas>{mark}</div>

@@ -1,11 +1,10 @@
-"""The normal form drops what changes; the Colab edition stands alone."""
+"""The normal form drops what changes from run to run."""
 
 from __future__ import annotations
 
-import colab
 import notebooks
 from nbformat.v4 import new_output
-from test_lint import add_prose, good
+from test_lint import good
 
 
 def test_normalising_twice_changes_nothing() -> None:
@@ -36,29 +35,10 @@ def test_normal_form_drops_what_changes_from_run_to_run() -> None:
     assert '"E: no"' in text
 
 
-def test_colab_edition_stands_alone() -> None:
+def test_of_a_live_cell_no_output_is_stored() -> None:
     notebook = good()
-    add_prose(
-        "![a map of cats](../figures/a.svg), [softmax](softmax.ipynb#eq-one), "
-        "[terms](../back/glossary.md), [site](https://pytorch.org), "
-        "[here](#a-title)"
-    )(notebook)
-    urls = {
-        "install": "ann/fork",
-        "raw": "RAW",
-        "blob": "BLOB",
-        "colab": "COLAB",
-    }
-    edition = colab.edition(notebook, "book/foundations/x.ipynb", urls)
-    assert "github.com/ann/fork" in edition.cells[0].source
-    assert r"$$1 = 1 \tag{eq-one} $$" in edition.cells[1].source
-    assert "So it (eq-one) is." in edition.cells[1].source
-    assert edition.cells[-1].source == (
-        "![a map of cats](RAW/book/figures/a.svg), "
-        "[softmax](COLAB/book/foundations/softmax.ipynb#eq-one), "
-        "[terms](BLOB/book/back/glossary.md), [site](https://pytorch.org), "
-        "here"
-    )
-    assert "OWNER/NAME" in notebook.cells[0].source, (
-        "the original must not change"
-    )
+    cell = notebook.cells[2]
+    cell.source = "# Live: all\ndraw()"
+    cell.outputs = [new_output("stream", name="stdout", text="drawn")]
+    assert "drawn" in notebooks.dump(notebook)
+    assert "drawn" not in notebooks.dump(notebooks.normalise(notebook))

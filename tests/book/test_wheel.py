@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import lint
 import pytest
+import wheels
 
 # A name that is None in sys.modules cannot be imported: a machine that has
 # torch and nothing else.
@@ -33,30 +33,7 @@ print("ok", attnlib.__version__)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy: no build folder appears in the tree."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(lint.ROOT / name, source)
-    for name in ("attnlib", "book/_tools", "tests/book"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(lint.ROOT / name, source / name, ignore=ignore)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-    ]
-    command += [
-        "--disable-pip-version-check",
-        "-w",
-        str(source / "dist"),
-        str(source),
-    ]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return next((source / "dist").glob("attnlib-*.whl"))
+    return wheels.wheel(tmp_path_factory)
 
 
 def test_wheel_holds_the_package_alone(wheel: Path) -> None:
@@ -88,23 +65,7 @@ def test_wheel_needs_torch_alone(wheel: Path) -> None:
 
 
 def test_wheel_runs_with_torch_alone(wheel: Path, tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-    ]
-    command += [
-        "--disable-pip-version-check",
-        "--target",
-        str(target),
-        str(wheel),
-    ]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    target = wheels.install(wheel, tmp_path / "target")
     command = [sys.executable, "-I", "-W", "ignore", "-c", FRESH, str(target)]
     result = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, check=False

@@ -1,0 +1,31 @@
+"""Without Playwright or Chromium a message says what to install.
+
+These tests start Playwright themselves: no module's browser runs here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import browser as tools
+import pytest
+
+
+def test_without_playwright(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(tools.Missing, match="pip install playwright"):
+        tools.launched().__enter__()
+
+
+def test_without_chromium(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("playwright")
+    monkeypatch.delenv("CHROME", raising=False)
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    with pytest.raises(tools.Missing, match="apt install chromium"):
+        tools.launched().__enter__()
+    # The event loop is free again.
+    assert asyncio.run(asyncio.sleep(0, "free")) == "free"

@@ -169,8 +169,10 @@ def run(paths: list[Path], jobs: int) -> int:
 
 
 def check(paths: list[Path]) -> int:
-    """Print what the rules find, and stamps that do not fit."""
-    found = lint.lint([read(path) for path in paths])
+    """Print what is covered, what the rules find, and stale stamps."""
+    pages = [read(path) for path in paths]
+    print("\n".join(lint.coverage(pages)))
+    found = lint.lint(pages)
     for path in paths:
         if complaint := stamps.complaint(path):
             found.append(f"{path.name}: {complaint}")

@@ -76,17 +76,19 @@ def with_checks(notebook: NotebookNode) -> NotebookNode:
         if n:
             copy.cells.append(nbformat.from_dict(notebook.cells[n - 1]))
         if n in places:
-            copy.cells.append(_evaluation(places[n]))
+            copy.cells.append(_evaluation(places[n], n))
     return copy
 
 
-def _evaluation(found: list[Comment]) -> NotebookNode:
+def _evaluation(found: list[Comment], place: int) -> NotebookNode:
     names = repr([c.text for c in found])
     text = KERNEL.read_text(encoding="utf-8")
     return nbformat.v4.new_code_cell(
-        f"exec({text!r}, {{'SPACE': globals(), 'EXPRESSIONS': {names}}})",
+        f"exec({text!r}, {{'SPACE': globals(), 'PLACE': {place}, "
+        f"'EXPRESSIONS': {names}}})",
         metadata={
             "tags": ["remove-cell"],
+            "prose_place": place,
             "prose": [
                 {
                     "cell": c.cell,

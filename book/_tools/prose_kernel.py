@@ -1,8 +1,8 @@
 """Runs inside a notebook's kernel: evaluates expressions, changes nothing.
 
 ``prose.py`` puts this text into an evaluation cell, with ``SPACE`` (the
-notebook's names) and ``EXPRESSIONS``; the result is one
-printed line.
+notebook's names), ``EXPRESSIONS`` and ``PLACE`` (which cell it is); the result
+is one printed line.
 """
 
 import contextlib
@@ -85,4 +85,4 @@ def evaluate(expression, space):
 
 
 results = json.dumps([evaluate(e, SPACE) for e in EXPRESSIONS])  # noqa: F821
-print(f"\nprose: {results}")
+print(f"\nprose {PLACE}: {results}", flush=True)  # noqa: F821

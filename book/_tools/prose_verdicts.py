@@ -14,6 +14,7 @@ from typing import Any
 import numerals
 from nbformat import NotebookNode
 
+LINE = re.compile(r"^prose (\d+): (.*)$", re.MULTILINE)
 FOLD: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -105,15 +106,19 @@ def _compare(
 
 def verdicts(executed: NotebookNode) -> list[Verdict]:
     """Compare what the evaluation cells have printed with the prose."""
+    # A kernel may hand a line over late, as the output of the next cell.
+    text = "".join(
+        o.text
+        for cell in executed.cells
+        for o in cell.get("outputs", [])
+        if o.output_type == "stream" and o.name == "stdout"
+    )
+    said = {n: json.loads(line) for n, line in LINE.findall(text)}
     found = []
     for cell in executed.cells:
         due = cell.metadata.get("prose", [])
-        text = "".join(
-            o.text for o in cell.get("outputs", [])
-            if o.output_type == "stream" and o.name == "stdout"
-        )  # fmt: skip
-        line = re.search(r"^prose: (.*)$", text, re.MULTILINE)
-        results = json.loads(line[1]) if line else [None] * len(due)
+        results = said.get(str(cell.metadata.get("prose_place")))
+        results = results or [None] * len(due)
         for check, result in zip(due, results, strict=True):
             printed = [
                 n for t in check["numbers"] for n in numerals.numerals(t)

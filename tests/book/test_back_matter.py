@@ -5,39 +5,39 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import glossary_page
 import lint
 import nbformat
 import pytest
+import terms
 import torch
-
-BACK = lint.ROOT / "book" / "back"
-CHAPTERS = sorted((lint.ROOT / "book").glob("*/*.ipynb"))
-TERM = re.compile(r"\*\*([A-Za-z][^*()]*?) \(([\u4e00-\u9fff][^)]*)\)\*\*")
-ENTRY = re.compile(r"^(\S.*)\n(.*[\u4e00-\u9fff].*)\n  \S", re.MULTILINE)
-GLOSSARY = ENTRY.findall((BACK / "glossary.md").read_text(encoding="utf-8"))
+import vocabulary
 
 
-def singular(term: str) -> str:
-    """Return a term as the glossary lists it: lower case, no plural s."""
-    return re.sub(r"(?<=[a-rt-z])s$", "", term.lower())
+def test_glossary_is_good_data() -> None:
+    data = vocabulary.glossary()
+    assert len(data.terms) > 50
+    assert len(data.spelling) > 20
+    assert list(terms.data_complaints(data)) == []
 
 
-def test_glossary_is_in_order_and_names_each_term_once() -> None:
-    terms = [term.lower() for term, _ in GLOSSARY]
-    assert len(terms) > 30
-    assert terms == sorted(set(terms))
+def test_glossary_page_leaves_the_entries_to_the_data() -> None:
+    page = (lint.ROOT / f"{glossary_page.PAGE}.md").read_text("utf-8")
+    assert page.count(glossary_page.MARKER) == 1
+    assert "{glossary}" not in page
+    # Each entry is a term, its Chinese name, an indented definition.
+    made = vocabulary.directive(vocabulary.glossary())
+    entries = made.removeprefix("```{glossary}\n").removesuffix("\n```")
+    for entry in entries.split("\n\n"):
+        term, chinese, definition = entry.split("\n")
+        assert re.match(r"\S.*\S$|\S$", term)
+        assert re.search("[\u4e00-\u9fff]", chinese)
+        assert re.match(r"  \S.*\.$", definition)
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_terms_of_a_chapter_are_in_the_glossary(path: Path) -> None:
-    known = {singular(term): chinese for term, chinese in GLOSSARY}
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(
-        c.source for c in notebook.cells if c.cell_type == "markdown"
-    )
-    terms = [(singular(term), chinese) for term, chinese in TERM.findall(text)]
-    assert terms, "a chapter introduces no term"
-    assert not [pair for pair in terms if known.get(pair[0]) != pair[1]]
+@pytest.mark.parametrize("path", terms.chapters(), ids=lambda path: path.stem)
+def test_a_chapter_introduces_terms(path: Path) -> None:
+    assert terms.introduced(nbformat.read(path, as_version=4))
 
 
 def test_every_block_of_the_map_has_a_work() -> None:

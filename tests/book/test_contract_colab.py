@@ -155,7 +155,7 @@ def test_a_notebook_runs_alone(
     assert seen.attnlib, "attnlib was not used"
     assert not seen.outside, f"not from the wheel: {seen.outside}"
     assert seen.folder == ["page.ipynb"], f"left behind: {seen.folder}"
-    wrong = [str(v) for v in verdicts(seen.notebook) if not v.ok]
+    wrong = [str(v) for v in prose.verdicts(seen.notebook) if not v.ok]
     assert not wrong, "\n".join(wrong)
     live = sum(
         cell.source.startswith("# Live:") for cell in seen.notebook.cells
@@ -163,12 +163,6 @@ def test_a_notebook_runs_alone(
     assert len(seen.live) == live == (path.parent.name in PARTS)
     slow = [call for call in seen.calls if call[2] > SECONDS]
     assert not slow, f"too slow to be live: {slow}"
-
-
-def verdicts(executed: NotebookNode) -> list[prose.Verdict]:
-    """Return what the evaluation cells among the others have found."""
-    cells = [c for c in executed.cells if "prose" in c.metadata]
-    return prose.verdicts(new_notebook(cells=cells))
 
 
 def small(*sources: str) -> NotebookNode:
@@ -243,4 +237,4 @@ def test_a_wrong_number_in_the_prose_is_found(
     prosaic = [c.source for c in edition.cells if c.cell_type == "markdown"]
     assert prosaic == ["It is 27.8 or 27.9."]
     seen = room.run(edition, tmp_path)
-    assert [v.ok for v in verdicts(seen.notebook)] == [True, False]
+    assert [v.ok for v in prose.verdicts(seen.notebook)] == [True, False]

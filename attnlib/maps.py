@@ -90,10 +90,10 @@ def entropy(attention: Tensor) -> Tensor:
 
 
 def reach(attention: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return how far each row looks, in pixels: a root mean square.
+    """Return how far each row looks, in steps: a root mean square.
 
     It is ``sqrt(sum_j p_ij |i - j|^2)``, where ``|i - j|`` is the distance of
-    two positions of the map and a step from a pixel to its neighbour is 1. A
+    two positions of the map: from one to the next in its row or column is 1. A
     row without any weight has none: NaN.
 
     Args:

@@ -85,7 +85,12 @@ def test_an_error_becomes_the_hint(registry: None) -> None:
     def broken() -> None:
         raise IndexError("no such row")
 
-    assert "IndexError: no such row" in check("sample-1", broken).text
+    text = check("sample-1", broken).text
+    line = broken.__code__.co_firstlineno + 1
+    assert "IndexError: no such row, in line" in text
+    assert f"line {line} of the cell." in text
+    # A result where a function is asked for.
+    assert "no parentheses" in check("sample-1", torch.zeros(2)).text
 
 
 def test_a_check_leaves_the_random_generator_alone(registry: None) -> None:

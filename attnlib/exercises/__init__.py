@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import textwrap
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,5 +103,22 @@ def check(key: str, answer: object) -> Verdict:
         try:
             hint = checker(answer)
         except Exception as error:  # the student's error is the hint
-            hint = f"your answer raised {type(error).__name__}: {error}"
+            hint = _told(error, answer)
     return Verdict(hint is None, right if hint is None else hint)
+
+
+def _told(error: Exception, answer: object) -> str:
+    """Say what went wrong in the student's code, and in which line of it."""
+    if not callable(answer) and "is not callable" in str(error):
+        return "hand over the function itself: its name, no parentheses."
+    kind = type(error).__name__
+    text = f"your answer raised {kind}: {error}".rstrip(".")
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if f.filename == _file(answer)]
+    where = f", in line {ours[-1].lineno} of the cell" if ours else ""
+    return f"{text}{where}."
+
+
+def _file(answer: object) -> str | None:
+    code = getattr(answer, "__code__", None)
+    return code.co_filename if code else None

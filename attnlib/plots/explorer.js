@@ -13,6 +13,7 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
   const top = 2 ** bits - 1;
   const zero = signed ? (top - 1) / 2 : 0;
   const state = {group: data.group, row: data.row, column: data.column};
+  let kept = [data.row, data.column];  // where the query goes back to when the mouse leaves
 
   // Weight of key j in the shown row, as a share of the row's largest: the bits of one number.
   const share = (j) => {
@@ -25,7 +26,12 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     return list.length === 1 ? list[0] : list[(state.group * count) + state.row * columns + state.column];
   };
   const place = (j) => `row ${Math.floor(j / columns)}, column ${j % columns}`;
-  const digits = (number) => String(Number(number.toPrecision(2)));
+  // What the bits can tell, and no more; below half a step nothing is known.
+  const told = (j) => {
+    const weight = share(j);
+    if (weight === 0) return value("largest") === "0" ? "0" : "\u22480";
+    return String(Number((weight * Number(value("largest"))).toPrecision(bits > 6 ? 2 : 1)));
+  };
 
   const picture = part(".attn-picture"), frame = part(".attn-map");
   const still = frame.querySelector("img"), canvas = frame.querySelector("canvas");
@@ -62,10 +68,12 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
       html += `</tr><tr><th scope="row">${r}</th>`;
       for (let c = 0; c < columns; c++) {
         const here = r === state.row && c === state.column ? ' class="attn-here"' : "";
-        html += `<td${here}>${digits(share(r * columns + c) * Number(value("largest")))}</td>`;
+        html += `<td${here}>${told(r * columns + c)}</td>`;
       }
     }
-    part(".attn-table").innerHTML = html + "</tr></table>";
+    const step = `1/${signed ? zero : top} of the row's largest`;
+    part(".attn-table").innerHTML = `${html}</tr></table>`;
+    part(".attn-step").textContent = `Rounded to ${step}; \u22480 is less than half of that.`;
   };
 
   const show = () => {
@@ -89,8 +97,8 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     part(".attn-result").textContent = `${title}Query: ${place(state.row * columns + state.column)}. ` + (
       entropy === "nan" ? "It gives no weight to any position." :
       `Largest weight ${share(Number(value("top"))) < 0 ? "-" : ""}${peak} at ${place(Number(value("top")))}. ` +
-      `Sum ${value("sum")}. Entropy ${entropy}, as if ${equal} ${equal === 1 ? "position" : "positions"} ` +
-      `shared equally. Reach ${value("reach")} pixels.`);
+      `Sum ${value("sum")}. Entropy ${below ? "of the sizes " : ""}${entropy}, as if ${equal} ${equal === 1 ? "position" : "positions"} ` +
+      `shared equally. Reach ${value("reach")} steps.`);
     canvas.setAttribute("aria-label", `Weights over the picture. ${part(".attn-result").textContent}`);
     for (const input of figure.querySelectorAll("input")) {
       input.value = state[input.name];
@@ -108,19 +116,25 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     const c = Math.floor(((event.clientX - box.left) / box.width) * columns);
     return [Math.min(Math.max(r, 0), rows - 1), Math.min(Math.max(c, 0), columns - 1)];
   };
-  const choose = (event) => {
-    [state.row, state.column] = within(event, picture);
+  const go = (row, column) => {
+    [state.row, state.column] = [row, column];
     show();
   };
+  const keep = (row, column) => {
+    kept = [row, column];
+    go(row, column);
+  };
+  // The mouse looks while it moves; a click, a tap, a key or a slider stays.
   picture.addEventListener("pointermove", (event) => {
-    if (event.pointerType === "mouse" || event.buttons) choose(event);
+    if (event.pointerType === "mouse" && !event.buttons) go(...within(event, picture));
+    else if (event.buttons) keep(...within(event, picture));
   });
-  picture.addEventListener("pointerdown", choose);
+  picture.addEventListener("pointerdown", (event) => keep(...within(event, picture)));
+  picture.addEventListener("pointerleave", () => go(...kept));
   // Over the weights: read the one under the pointer, keep the query.
   const read = (event) => {
     const [r, c] = within(event, frame);
-    const weight = digits(share(r * columns + c) * Number(value("largest")));
-    part(".attn-note").textContent = `Weight of row ${r}, column ${c}: ${weight}`;
+    part(".attn-note").textContent = `Weight of row ${r}, column ${c}: ${told(r * columns + c)}`;
   };
   frame.addEventListener("pointermove", read);
   frame.addEventListener("pointerdown", read);
@@ -130,14 +144,13 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     const step = steps[event.key];
     if (!step) return;
     event.preventDefault();
-    state.row = Math.min(Math.max(state.row + step[0], 0), rows - 1);
-    state.column = Math.min(Math.max(state.column + step[1], 0), columns - 1);
-    show();
+    keep(Math.min(Math.max(state.row + step[0], 0), rows - 1),
+         Math.min(Math.max(state.column + step[1], 0), columns - 1));
   });
   for (const input of figure.querySelectorAll("input")) {
     input.addEventListener("input", () => {
       state[input.name] = Number(input.value);
-      show();
+      keep(state.row, state.column);
     });
   }
   part("details").addEventListener("toggle", show);

@@ -74,11 +74,12 @@ def _sentence(data: dict[str, Any], row: Tensor) -> str:
     equal = math.floor(math.exp(float(value("entropy"))) + 0.5)
     best = int(value("top"))
     sign = "-" if row.flatten()[best] < 0 else ""
+    of = "of the sizes " if data["negative"][data["group"]] else ""
     return (
         f"{title}Largest weight {sign}{value('largest')} at {place(best)}. "
-        f"Sum {value('sum')}. Entropy {value('entropy')}, as if {equal} "
+        f"Sum {value('sum')}. Entropy {of}{value('entropy')}, as if {equal} "
         f"{'position' if equal == 1 else 'positions'} shared equally. "
-        f"Reach {value('reach')} pixels."
+        f"Reach {value('reach')} steps."
     )
 
 
@@ -114,10 +115,10 @@ def explore(
 ) -> Explorer:
     """Return a figure that shows the row of any query over the picture.
 
-    Point at the picture, tap it or use the arrow keys. The colour of a
-    position is its weight's share of the row's largest weight, rounded to the
-    bits that fit (8 if N is at most about 250); largest weight, sum, entropy
-    and reach (:mod:`attnlib.maps`) are exact to three digits.
+    Point at the picture; click, tap or use the arrow keys to stay. The colour
+    of a position is its weight's share of the row's largest weight, rounded to
+    the bits that fit (8 if N is at most about 250). Largest weight, sum,
+    entropy and reach (:mod:`attnlib.maps`) are exact to three digits.
 
     Args:
         image: the picture in [0, 1], of any resolution.
@@ -249,7 +250,7 @@ def _frame(
 <div class="attn-panels">
 <div class="attn-panel"><div class="attn-frame attn-picture">\
 <img src="{png(pixels(image))}" alt="{alt}">{mark}</div>\
-<p class="attn-note">Red: the query.</p></div>
+<p class="attn-note">Red: the query. A click keeps it.</p></div>
 <div class="attn-panel"><div class="attn-frame attn-map">\
 <img src="{still(image, row)}" alt="Weights over the picture. {escaped}">\
 <canvas role="img" hidden></canvas>{mark}</div>
@@ -261,7 +262,7 @@ def _frame(
 <div class="attn-controls" hidden>{"".join(sliders)}</div>
 <details hidden><summary>The row as numbers</summary>
 <div class="attn-table" role="region" aria-label="The row as numbers" \
-tabindex="0"></div></details>
+tabindex="0"></div><p class="attn-step"></p></details>
 <script type="application/json">@DATA@</script>
 <script>{_code("explorer.js")}</script>
 </figure>"""

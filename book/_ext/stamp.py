@@ -143,8 +143,15 @@ def _items(found: Checked, docname: str) -> Iterator[list[nodes.Node]]:
     reasons: dict[str, list[str]] = {}
     for label, why in found.equations:
         reasons.setdefault(label, []).append(why)
+    # A cell may assert several equations: one line for them.
+    shared: dict[str, list[str]] = {}
     for label, why in reasons.items():
-        yield [_reference(label, docname), nodes.Text(" " + "; ".join(why))]
+        shared.setdefault("; ".join(why), []).append(label)
+    for why, labels in shared.items():
+        line: list[nodes.Node] = []
+        for label in labels:
+            line += [_reference(label, docname), nodes.Text(", ")]
+        yield [*line[:-1], nodes.Text(f" {why}")]
     if found.exercises:
         names = ", ".join(found.exercises)
         count = _count(len(found.exercises), "exercise")

@@ -56,7 +56,7 @@ def expected(attention: torch.Tensor, head: int, r: int, c: int) -> list[str]:
     return [
         f"Largest weight {row.max():.3g} at row {best[0]}, column {best[1]}.",
         f"Entropy {maps.entropy(attention)[head, 8 * r + c]:.3g},",
-        f"Reach {maps.reach(attention, SIZE)[head, 8 * r + c]:.3g} pixels.",
+        f"Reach {maps.reach(attention, SIZE)[head, 8 * r + c]:.3g} steps.",
     ]
 
 
@@ -99,8 +99,14 @@ def test_mouse(
     # The first state: the script says what Python wrote.
     assert figure.text.endswith(shown(page))
     first = blueness(page)
-    page.mouse.move(*at(page, ".attn-picture", 5, 7))
-    assert state(page) == (5, 7)
+    page.mouse.move(*at(page, ".attn-picture", 4, 4))
+    assert state(page) == (4, 4)
+    page.mouse.move(*at(page, ".attn-map", 3, 3))  # away: back it goes
+    assert state(page) == QUERY
+    page.mouse.click(*at(page, ".attn-picture", 5, 7))
+    page.mouse.move(*at(page, ".attn-picture", 4, 4))
+    page.mouse.move(*at(page, ".attn-map", 3, 3))
+    assert state(page) == (5, 7)  # a click keeps it
     for words in expected(attention, 1, 5, 7):
         assert words in shown(page)
     now = blueness(page)
@@ -199,10 +205,16 @@ def test_row_as_numbers(
     page.get_by_text("The row as numbers").click()
     cells = page.locator(".attn-table td").all_inner_texts()[1:]
     row = attention[1, 8 * QUERY[0] + QUERY[1]]
-    found = torch.tensor([float(cell) for cell in cells]).double()
-    # Weights in the page have at least eight bits here, and two digits.
-    assert (found - row).abs().max() <= 0.06 * row.max()
+    found = torch.tensor(
+        [0 if cell == "\u22480" else float(cell) for cell in cells]
+    ).double()
+    # Eight bits and two digits: half a step, and half a unit of the second.
+    assert ((found - row).abs() <= row.max() / 510 + 0.05 * row).all()
     assert int(found.argmax()) == int(row.argmax())
+    small = torch.tensor([cell == "\u22480" for cell in cells])
+    assert torch.equal(small, row < row.max() / 510)
+    note = page.locator(".attn-step").inner_text()
+    assert "1/255 of the row's largest" in note
     page.locator(".attn-picture").focus()
     page.keyboard.press("ArrowDown")
     moved = page.locator(".attn-table td").all_inner_texts()[1:]

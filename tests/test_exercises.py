@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +44,8 @@ def test_a_wrong_answer_gets_a_hint(
     assert not verdict
     assert hint in verdict.text
     assert repr(verdict).startswith("Not yet: ")
+    shown = verdict._repr_html_()
+    assert f"<b>Not yet:</b> {html.escape(verdict.text)}" in shown
     assert max(map(len, repr(verdict).splitlines())) <= 75
     assert 20 <= len(verdict.text) <= 300
     assert verdict.text.endswith((".", "?"))

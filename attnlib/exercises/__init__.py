@@ -11,6 +11,7 @@ chapter's prefix and the exercise's number.
 
 from __future__ import annotations
 
+import html
 import importlib
 import pkgutil
 import textwrap
@@ -42,6 +43,11 @@ class Verdict:
     def __repr__(self) -> str:
         start = "Right" if self.right else "Not yet"
         return textwrap.fill(f"{start}: {self.text}", 75)
+
+    def _repr_html_(self) -> str:
+        start = "Right" if self.right else "Not yet"
+        text = html.escape(self.text)
+        return f'<p class="attn-verdict"><b>{start}:</b> {text}</p>'
 
 
 def exercise(

@@ -76,7 +76,9 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     part(".attn-step").textContent = `Rounded to ${step}; \u22480 is less than half of that.`;
   };
 
+  const note = part(".attn-note").textContent;
   const show = () => {
+    part(".attn-note").textContent = note;
     if (faded) {
       context.putImageData(faded, 0, 0);
       for (let j = 0; j < count; j++) {

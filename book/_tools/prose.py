@@ -9,7 +9,7 @@ stands an invisible comment:
     27.8<!--= best["camera"] --> dB       value after the last code cell above
     27.8<!--=below best["camera"] -->     after the next code cell below
     27.8<!--=end best["camera"] -->       after the last cell of the notebook
-    $2^{10}=1024$<!--= 2**10 -->          the last number in the formula
+    $2^{10}=1024$<!--= 2**k -->           the last number in the formula
     64 x 96<!--= (H, W) -->               a tuple: as many numbers before it
     | 4 | 8 | 12<!--=last3 row --> |      a list or tensor, three numbers
     40<!--= ratio.min() >= 40 -->         true, and 40 is a literal in it

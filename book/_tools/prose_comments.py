@@ -6,6 +6,7 @@ How they are written is told in ``prose.py``.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,9 +76,13 @@ def _expression_problems(text: str) -> Iterator[str]:
         yield "an expression must not assign"
     parts = node.elts if isinstance(node, ast.Tuple) else [node]
     for part in parts:
-        names = any(isinstance(n, ast.Name) for n in ast.walk(part))
-        if not names and not isinstance(part, ast.BinOp):
-            yield "checks nothing: no name and no arithmetic"
+        names = [n for n in ast.walk(part) if isinstance(n, ast.Name)]
+        bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        if all(n.id in bound or hasattr(builtins, n.id) for n in names):
+            yield (
+                "checks nothing: no name of the notebook in it (arithmetic "
+                "alone is <!--given: arithmetic -->)"
+            )
         if isinstance(part, ast.Starred):
             yield "write the entries of a tuple one by one"
 

@@ -160,7 +160,11 @@ def test_touch(open_html: Open, figure: Any, scheme: str) -> None:
     assert state(page) == (0, 6)
     page.touchscreen.tap(*at(page, ".attn-map", 3, 3))
     assert state(page) == (0, 6)
-    assert "row 3, column 3" in page.locator(".attn-note").inner_text()
+    note = page.locator(".attn-note")
+    assert "row 3, column 3" in note.inner_text()
+    # Another query: what was read is no longer true.
+    page.touchscreen.tap(*at(page, ".attn-picture", 1, 1))
+    assert note.inner_text() == "Red: the query. A click keeps it."
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlib._checks import check_floating
+from attnlib._checks import check_floating, wide
 
 __all__ = ["entropy", "rank", "reach", "row_sums", "support"]
 
@@ -26,8 +26,9 @@ def _check(attention: Tensor) -> None:
 
 
 def _shares(attention: Tensor) -> Tensor:
+    """Return the shares, at least in float32: squares overflow float16."""
     _check(attention)
-    size = attention.abs()
+    size = attention.to(wide(attention.dtype)).abs()
     return size / size.sum(-1, keepdim=True)
 
 
@@ -86,7 +87,8 @@ def entropy(attention: Tensor) -> Tensor:
         TypeError: a map that is no floating-point tensor.
         ValueError: a map that is not square.
     """
-    return torch.special.entr(_shares(attention)).sum(-1)
+    nats = torch.special.entr(_shares(attention)).sum(-1)
+    return nats.to(attention.dtype)
 
 
 def reach(attention: Tensor, size: tuple[int, int]) -> Tensor:
@@ -117,7 +119,7 @@ def reach(attention: Tensor, size: tuple[int, int]) -> Tensor:
     row = torch.arange(height, device=shares.device).repeat_interleave(width)
     column = torch.arange(width, device=shares.device).repeat(height)
     squared = (row[:, None] - row) ** 2 + (column[:, None] - column) ** 2
-    return (shares * squared).sum(-1).sqrt()
+    return (shares * squared).sum(-1).sqrt().to(attention.dtype)
 
 
 def rank(attention: Tensor) -> Tensor:
@@ -138,4 +140,4 @@ def rank(attention: Tensor) -> Tensor:
         ValueError: a map that is not square.
     """
     _check(attention)
-    return torch.linalg.matrix_rank(attention)
+    return torch.linalg.matrix_rank(attention.to(wide(attention.dtype)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import random
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,6 +108,25 @@ def test_a_check_leaves_the_random_generator_alone(registry: None) -> None:
     assert check("sample-2", 1)
     assert torch.equal(torch.rand(3), wanted)
     assert seen[0] == seen[1]
+
+
+def test_a_check_leaves_everything_else_alone(registry: None) -> None:
+    def disturb(answer: object) -> None:
+        np.random.rand(3), random.random()
+        torch.set_default_dtype(torch.float16)
+        torch.set_grad_enabled(False)
+        raise SystemExit("enough")
+
+    exercise("sample-4")(disturb)
+    np.random.seed(1), random.seed(1)
+    wanted = np.random.rand(), random.random()
+    np.random.seed(1), random.seed(1)
+    with torch.no_grad():
+        assert "SystemExit: enough" in check("sample-4", 1).text
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert (np.random.rand(), random.random()) == wanted
 
 
 def test_names(registry: None) -> None:

@@ -81,6 +81,15 @@ def test_they_take_what_a_block_returns():
     assert maps.entropy(attention.bfloat16()).dtype == torch.bfloat16
 
 
+def test_half_precision_neither_overflows_nor_raises():
+    far = torch.zeros(300, 300, dtype=torch.float16)
+    far[:, 0] = 300.0
+    assert maps.reach(far, (1, 300))[-1] == 299
+    assert maps.rank(far) == 1
+    even = torch.full((300, 300), 300.0, dtype=torch.float16)
+    assert abs(maps.entropy(even)[0] - math.log(300)) < 0.01
+
+
 @pytest.mark.parametrize("name", ["row_sums", "support", "entropy", "rank"])
 def test_bad_maps_are_refused(name):
     measure = getattr(maps, name)

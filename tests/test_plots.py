@@ -32,7 +32,7 @@ def attention():
 
 def explore(image, attention, **options):
     options = {"size": SIZE, "query": (1, 2), "look": LOOK, **options}
-    if attention.shape[-3:-2] == (2,):
+    if attention.shape[-3:-2] == (2,) and "parameter" not in options:
         options = {"parameter": "head", "values": ["a", "b"], **options}
     return plots.explore(image, attention, **options)
 
@@ -133,9 +133,11 @@ def test_rounding_never_changes_the_bytes(image, attention):
     ties[:, 0] = 0.25  # 127.5 of 255 levels
     ties[0, 1:3] = 0.03125 / 2  # halves in the last digit shown
     signed = ties - torch.roll(ties, 1, 1)  # rows sum to zero
-    for A in (attention, ties, signed):
+    peaked = (60 * torch.randn(12, 12, dtype=torch.float64)).softmax(-1)
+    for A in (attention, ties, signed, peaked, torch.eye(12).double()):
         torch.manual_seed(2)
         shaken = A * (1 + 1e-14 * torch.randn_like(A))
+        shaken += 1e-17 * torch.randn_like(A) * (A > 1e-3)
         assert explore(image, A).html == explore(image, shaken).html
         assert explore(image, A).text == explore(image, shaken).text
 
@@ -207,12 +209,21 @@ def test_png_of_more_than_one_stored_block():
     ("change", "error", "message"),
     [
         ({"image": torch.rand(4, 9, 12)}, ValueError, "image must be"),
-        ({"image": 2 + torch.rand(3, 9, 12)}, ValueError, r"lie in \[0, 1\]"),
+        ({"image": 2 + torch.rand(3, 9, 12)}, ValueError, r"all in \[0, 1\]"),
         ({"image": "cat"}, TypeError, "image must be a tensor"),
         ({"attention": torch.rand(12, 11)}, ValueError, "attention must be"),
         ({"attention": torch.rand(2, 1, 12, 12)}, ValueError, "attention"),
         ({"attention": torch.ones(12, 12).long()}, TypeError, "floating"),
         ({"size": (4, 4)}, ValueError, "N = 16 for size"),
+        ({"attention": torch.full((12, 12), torch.nan)}, ValueError, "finite"),
+        (
+            {"attention": torch.full((12, 12), -torch.inf)},
+            ValueError,
+            "finite",
+        ),
+        ({"image": torch.rand(3, 0, 4)}, ValueError, "must have pixels"),
+        ({"start": True}, ValueError, "start must be below 2"),
+        ({"values": [0.1, 1.0]}, TypeError, "values must be strings"),
         ({"query": (3, 0)}, ValueError, "query must lie inside"),
         ({"query": (0, -1)}, ValueError, "query must lie inside"),
         ({"start": 2}, ValueError, "start must be below 2"),
@@ -231,6 +242,30 @@ def test_one_map_takes_no_parameter(image, attention):
         explore(image, attention[0], parameter="head", values=["a"])
     four = explore(image, attention[None])
     assert four == explore(image, attention)
+    # Other types and other devices' tensors arrive as float64.
+    half = explore(image, attention.half().requires_grad_())
+    assert half == explore(image, attention.half().double())
+
+
+def test_a_look_cannot_take_the_place_of_the_data(image, attention):
+    figure = explore(image, attention, look="@DATA@")
+    assert "<figcaption>@DATA@</figcaption>" in figure.html
+    assert content(figure)["rows"] == 3
+
+
+def test_all_alike_are_as_many_as_there_are(image):
+    """The exponential of a rounded entropy would count 257."""
+    n = 16 * 16
+    flat = torch.full((n, n), 1 / n, dtype=torch.float64)
+    figure = explore(image, flat, size=(16, 16))
+    assert "as if 256 positions shared equally" in figure.text
+
+
+def test_a_tall_map_stays_on_the_screen(image):
+    attention = torch.eye(40, dtype=torch.float64)
+    figure = explore(image, attention, size=(40, 1), query=(7, 0))
+    assert figure.html.count('style="max-width:0.8rem"') == 2
+    assert "as if 1 position shared equally" in figure.text
 
 
 def test_shape_trace():

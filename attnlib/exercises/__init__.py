@@ -14,9 +14,12 @@ from __future__ import annotations
 import html
 import importlib
 import pkgutil
+import random
+import sys
 import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +97,8 @@ def check(key: str, answer: object) -> Verdict:
         - Output: a :class:`Verdict`, which prints as "Right: ..." or
           "Not yet: " and a hint
 
-    An error inside your function becomes part of the hint. The global random
-    generator is left as it was.
+    An error inside your function becomes part of the hint. Random generators,
+    default dtype and grad mode are afterwards what they were.
 
     Raises:
         ValueError: an unknown exercise (the message suggests the nearest).
@@ -104,16 +107,32 @@ def check(key: str, answer: object) -> Verdict:
     checker, right = _CHECKS[key]
     if answer is None or answer is ...:
         return Verdict(False, "put your answer in place of the dots.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _undisturbed():
         try:
             hint = checker(answer)
-        except Exception as error:  # the student's error is the hint
+        except (Exception, SystemExit) as error:  # the student's own: a hint
             hint = _told(error, answer)
     return Verdict(hint is None, right if hint is None else hint)
 
 
-def _told(error: Exception, answer: object) -> str:
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Begin at seed 0 with gradients on; leave no trace."""
+    state, dtype = random.getstate(), torch.get_default_dtype()
+    numpy = sys.modules.get("numpy")
+    drawn = numpy.random.get_state() if numpy else None
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(0)
+            yield
+    finally:
+        random.setstate(state)
+        torch.set_default_dtype(dtype)
+        if numpy:
+            numpy.random.set_state(drawn)
+
+
+def _told(error: BaseException, answer: object) -> str:
     """Say what went wrong in the student's code, and in which line of it."""
     if not callable(answer) and "is not callable" in str(error):
         return "hand over the function itself: its name, no parentheses."

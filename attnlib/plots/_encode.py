@@ -71,5 +71,5 @@ def pack(levels: Tensor, bits: int) -> str:
 def numbers(values: Tensor) -> str:
     """Three digits each; one number if all are alike."""
     nudged = values.flatten() * (1 + NUDGE)
-    words = [f"{value:.3g}" for value in nudged.tolist()]
+    words = [f"{v:.0f}" if v > 999 else f"{v:.3g}" for v in nudged.tolist()]
     return " ".join(words[:1] if len(set(words)) == 1 else words)

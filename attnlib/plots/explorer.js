@@ -8,7 +8,7 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
   const signed = data.negative.includes(true);
   const count = rows * columns;
   const lists = {};
-  for (const key of ["top", "largest", "sum", "entropy", "reach"]) lists[key] = data[key].split(" ");
+  for (const key of ["top", "largest", "sum", "entropy", "equal", "reach"]) lists[key] = data[key].split(" ");
   const bytes = Uint8Array.from(atob(data.weights), (letter) => letter.charCodeAt(0));
   const top = 2 ** bits - 1;
   const zero = signed ? (top - 1) / 2 : 0;
@@ -95,11 +95,11 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
     part(".attn-ramp").classList.toggle("attn-both", below);
     const entropy = value("entropy");
     const title = names.length ? `${data.parameter}: ${names[state.group]}. ` : "";
-    const equal = Math.floor(Math.exp(Number(entropy)) + 0.5);
+    const equal = value("equal");
     part(".attn-result").textContent = `${title}Query: ${place(state.row * columns + state.column)}. ` + (
       entropy === "nan" ? "It gives no weight to any position." :
       `Largest weight ${share(Number(value("top"))) < 0 ? "-" : ""}${peak} at ${place(Number(value("top")))}. ` +
-      `Sum ${value("sum")}. Entropy ${below ? "of the sizes " : ""}${entropy}, as if ${equal} ${equal === 1 ? "position" : "positions"} ` +
+      `Sum ${value("sum")}. Entropy ${below ? "of the sizes " : ""}${entropy}, as if ${equal} ${equal === "1" ? "position" : "positions"} ` +
       `shared equally. Reach ${value("reach")} steps.`);
     canvas.setAttribute("aria-label", `Weights over the picture. ${part(".attn-result").textContent}`);
     for (const input of figure.querySelectorAll("input")) {
@@ -144,7 +144,7 @@ for (const figure of document.querySelectorAll("figure.attn-explorer:not([data-r
   const steps = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
   picture.addEventListener("keydown", (event) => {
     const step = steps[event.key];
-    if (!step) return;
+    if (!step || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     keep(Math.min(Math.max(state.row + step[0], 0), rows - 1),
          Math.min(Math.max(state.column + step[1], 0), columns - 1));

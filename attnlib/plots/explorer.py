@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +46,8 @@ def _colours(image: Tensor) -> Tensor:
         raise ValueError(
             f"image must be (3, h, w) or (h, w), got {tuple(image.shape)}"
         )
-    if not (image.min() >= 0 and image.max() <= 1):
-        raise ValueError("image must lie in [0, 1]")
+    if not image.numel() or not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError("image must have pixels, all in [0, 1]")
     return image.detach().cpu().to(torch.float64)
 
 
@@ -71,14 +70,14 @@ def _sentence(data: dict[str, Any], row: Tensor) -> str:
     title += f"Query: {place(here)}. "
     if value("entropy") == "nan":
         return title + "It gives no weight to any position."
-    equal = math.floor(math.exp(float(value("entropy"))) + 0.5)
+    equal = value("equal")
     best = int(value("top"))
     sign = "-" if row.flatten()[best] < 0 else ""
     of = "of the sizes " if data["negative"][data["group"]] else ""
     return (
         f"{title}Largest weight {sign}{value('largest')} at {place(best)}. "
         f"Sum {value('sum')}. Entropy {of}{value('entropy')}, as if {equal} "
-        f"{'position' if equal == 1 else 'positions'} shared equally. "
+        f"{'position' if equal == '1' else 'positions'} shared equally. "
         f"Reach {value('reach')} steps."
     )
 
@@ -97,7 +96,8 @@ def _slider(
     return (
         f'<label>{label} <input type="range" name="{name}" min="0" '
         f'max="{count - 1}" value="{start}">'
-        f'<output style="min-width:{width}ch">{text}</output></label>'
+        f'<span class="attn-value" aria-hidden="true" '
+        f'style="min-width:min({width}ch,100%)">{text}</span></label>'
     )
 
 
@@ -117,7 +117,7 @@ def explore(
 
     Point at the picture; click, tap or use the arrow keys to stay. The colour
     of a position is its weight's share of the row's largest weight, rounded to
-    the bits that fit (8 if N is at most about 250). Largest weight, sum,
+    the bits that fit, at most 8. Largest weight, sum,
     entropy and reach (:mod:`attnlib.maps`) are exact to three digits.
 
     Args:
@@ -165,8 +165,13 @@ def explore(
         )
     if not (0 <= query[0] < height and 0 <= query[1] < width):
         raise ValueError(f"query must lie inside {size}, got {query}")
-    if not 0 <= start < groups:
+    if isinstance(start, bool) or start not in range(groups):
         raise ValueError(f"start must be below {groups}, got {start}")
+    if not attention.isfinite().all():
+        raise ValueError("attention must be finite, got infinities or NaN")
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"values must be strings, got {value!r}")
 
     strength = attention.abs()
     largest = strength.amax(-1)  # (G, N)
@@ -174,7 +179,12 @@ def explore(
     top = (strength >= (1 - NUDGE) * largest[..., None]).int().argmax(-1)
     sums = maps.row_sums(attention)
     sums[sums.abs() < NUDGE * strength.sum(-1)] = 0
-    negative = (attention < 0).flatten(1).any(1).tolist()
+    below = attention < -NUDGE * largest[..., None]
+    negative = below.flatten(1).any(1).tolist()
+    entropy, reach = maps.entropy(attention), maps.reach(attention, size)
+    # Of a row that has all its weight in one place, rounding is what remains.
+    entropy[entropy < 1e-6], reach[reach < 1e-6] = 0, 0
+    equal = (entropy.exp() * (1 + NUDGE) + 0.5).floor()
     data: dict[str, Any] = {
         "rows": height, "columns": width, "negative": negative,
         "row": query[0], "column": query[1], "group": start,
@@ -182,8 +192,9 @@ def explore(
         "top": " ".join(map(str, top.flatten().tolist())),
         "largest": numbers(largest),
         "sum": numbers(sums),
-        "entropy": numbers(maps.entropy(attention)),
-        "reach": numbers(maps.reach(attention, size)),
+        "entropy": numbers(entropy),
+        "equal": numbers(equal),
+        "reach": numbers(reach),
     }  # fmt: skip
     first = attention[start, query[0] * width + query[1]].view(size)
     text = _sentence(data, first)
@@ -201,7 +212,7 @@ def explore(
     levels = (levels + NUDGE).round().long()
     data["bits"], data["weights"] = bits, pack(levels, bits)
     content = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    page = frame.replace("@DATA@", content)
+    page = content.join(frame.rsplit("@DATA@", 1))
     what = f"{height} x {width} positions"
     if parameter:
         what += f", {parameter}: {', '.join(values)}"
@@ -243,15 +254,16 @@ def _frame(
             )
         )
     escaped, alt = html.escape(text), html.escape(alt)
+    narrow = f'style="max-width:{32 * columns / rows:.3g}rem"'
     return f"""\
 <figure class="attn-explorer">
 <style>{_code("explorer.css")}</style>
 <figcaption>{html.escape(look)}</figcaption>
 <div class="attn-panels">
-<div class="attn-panel"><div class="attn-frame attn-picture">\
+<div class="attn-panel"><div class="attn-frame attn-picture" {narrow}>\
 <img src="{png(pixels(image))}" alt="{alt}">{mark}</div>\
 <p class="attn-note">Red: the query. A click keeps it.</p></div>
-<div class="attn-panel"><div class="attn-frame attn-map">\
+<div class="attn-panel"><div class="attn-frame attn-map" {narrow}>\
 <img src="{still(image, row)}" alt="Weights over the picture. {escaped}">\
 <canvas role="img" hidden></canvas>{mark}</div>
 <p class="attn-scale"><span class="attn-low">{low}</span>\

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +27,14 @@ def _(answer: object) -> str | None:
     if _near(total, 9 / 5) and _near(y, 305 / 256):
         return "two good numbers in the wrong order: y_5 first, then C(x_4)."
     if not _near(y, 9 / 5):
-        return _about_y(y)
-    return None if _near(total, 305 / 256) else _about_total(total)
+        rest = "write P_5 down. Does the table hold that patch already?"
+        return f"y_5: {_about(y, _ABOUT_Y, rest)}"
+    if _near(total, 305 / 256):
+        return None
+    rest = "six squared distances to P_4 = (0 2 2), a weight for each."
+    if total > 6:
+        rest = "six weights of at most 1 each cannot sum to that."
+    return f"C(x_4): {_about(total, _ABOUT_TOTAL, rest)}"
 
 
 def _near(number: float, wanted: float) -> bool:
@@ -34,34 +42,25 @@ def _near(number: float, wanted: float) -> bool:
     return abs(number - wanted) < 0.006
 
 
-def _about_y(y: float) -> str:
-    if _near(y, 45 / 8):
-        return "y_5: that is the weighted sum; which number divides it?"
-    if _near(y, 2):
-        return "y_5: the pixel's own value is one of six that are averaged."
-    if _near(y, 1376 / 721):
-        return "y_5: the mirror repeats no edge pixel: a b goes on with a."
-    if _near(y, 576 / 329):
-        return "y_5: outside the picture the patch is mirrored, not zero."
-    if _near(y, 120 / 61):
-        return "y_5: that is pixel 4. Positions are counted from 0."
-    return "y_5: write P_5 down. Does the table hold that patch already?"
+_ABOUT_Y = [
+    (45 / 8, "that is the weighted sum; which number divides it?"),
+    (2, "the pixel's own value is one of six that are averaged."),
+    (1376 / 721, "the mirror repeats no edge pixel: a b goes on with a."),
+    (576 / 329, "outside the picture the patch is mirrored, not zero."),
+    (120 / 61, "that is pixel 4. Positions are counted from 0."),
+]
+_ABOUT_TOTAL = [
+    (1.2, "right, but rounded: two decimals, or a fraction."),
+    (49 / 256, "position 4 asks itself too. At which distance?"),
+    (321 / 256, "two of the squared distances are 5, not 4."),
+    (79 / 64, "the mirror repeats no edge pixel: a b goes on with a."),
+    (120 / 61, "that is y_4. C is the sum of the weights alone."),
+    (25 / 8, "that is C(x_0); compare all patches with P_4 instead."),
+]
 
 
-def _about_total(total: float) -> str:
-    if _near(total, 49 / 256):
-        return "C(x_4): position 4 asks itself too. At which distance?"
-    if _near(total, 305 / 256 - 2 / 32 + 2 / 16):
-        return "C(x_4): two of the squared distances are 5, not 4."
-    if _near(total, 79 / 64):
-        return "C(x_4): the mirror repeats no edge pixel: a b goes on with a."
-    if _near(total, 120 / 61):
-        return "C(x_4): that is y_4. C is the sum of the weights alone."
-    if _near(total, 25 / 8):
-        return "C(x_4): that is C(x_0); compare all patches with P_4 instead."
-    if total > 6:
-        return "C(x_4): six weights of at most 1 each cannot sum to that."
-    return "C(x_4): six squared distances to P_4 = (0 2 2), a weight for each."
+def _about(number: float, known: list[tuple[float, str]], rest: str) -> str:
+    return next((hint for x, hint in known if _near(number, x)), rest)
 
 
 @exercise("nlm-3", right="4 x 4 pixels under the name of 5 x 5, and a mirror.")
@@ -118,20 +117,23 @@ def _scikit_exp(t: Tensor) -> Tensor:
     return (bits.to(torch.int64) << 32).view(torch.float64)
 
 
+def _continued(x: Tensor, edge: str) -> Tensor:
+    """Add 10 pixels to each side of x (H, W)."""
+    if edge != "symmetric":
+        return F.pad(x[None, None], (10,) * 4, mode=edge)[0, 0]
+    for axis in (0, 1):
+        ends = (x.narrow(axis, start, 10).flip(axis) for start in (0, -10))
+        x = torch.cat([next(ends), x, next(ends)], axis)
+    return x
+
+
 def _fast(
-    x: Tensor,
-    h: float,
-    *,
-    first: int = -1,
-    last: int = 2,
-    divisor: float = 25,
-    exp: Exp = _scikit_exp,
-    cut: float = 5,
-    mirrored: bool = True,
-) -> Tensor:
+    x: Tensor, h: float, *, first: int = -1, last: int = 2,
+    divisor: float = 25, power: int = 2, exp: Exp = _scikit_exp,
+    cut: float = 5, edge: str = "reflect", mirrored: bool = True,
+) -> Tensor:  # fmt: skip
     """Fast non-local means of scikit-image, or of one who misread it."""
-    H, W = x.shape
-    p = F.pad(x[None, None], (10,) * 4, mode="reflect")[0, 0]
+    (H, W), p = x.shape, _continued(x, edge)
     size = last - first + 1
 
     def shifted(a: int, b: int) -> Tensor:
@@ -147,7 +149,7 @@ def _fast(
     for a in range(-7, 8):
         for b in range(-7, 8):
             D = (around(0, 0) - around(a, b)).square().sum((-1, -2))
-            D = D / (divisor * h**2)
+            D = D / (divisor * h**power)
             f = exp(-D) * (D <= cut)
             if not mirrored:
                 f = f * ((row + a >= 0) & (row + a < H))
@@ -156,35 +158,46 @@ def _fast(
     return y / total
 
 
+# What differs from scikit-image's filter, and the hint for it.
+_MISREAD: list[tuple[dict[str, Any], str]] = [
+    ({"first": -2},
+     "you compare 5 x 5 pixels, as the name promises. Which offsets does "
+     "the fast mode take?"),
+    ({"first": -2, "last": 1}, "4 x 4 pixels, on the wrong side: -2 ... 1."),
+    ({"divisor": 16}, "16 squares, yet they are not divided by 16 h^2."),
+    ({"divisor": 1}, "apart from h^2, what divides the sum of squares?"),
+    ({"power": 1}, "h has the unit of grey values; a square has not."),
+    ({"edge": "symmetric"}, "the mirror must not repeat the edge pixel."),
+    ({"edge": "replicate"}, "past the edge there should be a mirror image."),
+    ({"edge": "circular"}, "past the edge the opposite side comes in."),
+    ({"mirrored": False},
+     "right inside, wrong near the border: a window that leaves the "
+     "picture goes on in its mirror image."),
+    ({"cut": 1 / 5},
+     "too many partners have weight 0. Is 5 compared with the sum before "
+     "or after the division?"),
+    ({"cut": math.inf},
+     "some partners are so unlike that their weight should be 0: past 5, "
+     "after the division."),
+    ({"exp": torch.exp},
+     "the exponential: the true one is off by a per cent or so. Which one "
+     "does scikit-image use?"),
+]  # fmt: skip
+
+
 def _about_fast(y: Tensor, x: Tensor, h: float) -> str:
-    if _same(y, _fast(x, h, first=-2)):
-        return (
-            "you compare 5 x 5 pixels, as the name promises. Which offsets "
-            "does the fast mode take?"
-        )
-    if _same(y, _fast(x, h, first=-2, last=1)):
-        return "4 x 4 pixels, but cut off on the wrong side: -2 ... 1."
-    if _same(y, _fast(x, h, exp=torch.exp)):
-        return (
-            "everything is right but the exponential: the true one is "
-            "off by a per cent or so. Which one does scikit-image use?"
-        )
-    if _same(y, _fast(x, h, cut=math.inf)):
-        return "some partners are so unlike that their weight should be 0."
-    if _same(y, _fast(x, h, mirrored=False)):
-        return (
-            "right inside, wrong near the border: a window that leaves the "
-            "picture goes on in its mirror image."
-        )
-    if _same(y, _fast(x, h, divisor=16)):
-        return "16 squares are summed, yet they are not divided by 16 h^2."
-    if _same(y, _fast(x, h, divisor=1)):
-        return "by what is the sum of squares divided, apart from h^2?"
-    if _same(y, _fast(x, h, divisor=25 / h)):
-        return "h has the unit of grey values; a squared difference has not."
+    if _same(y, x):
+        return "the picture comes back: each pixel has asked itself alone."
+    for changes, hint in _MISREAD:
+        if _same(y, _fast(x, h, **changes)):
+            return hint
+    for (one, hint), (other, _) in combinations(_MISREAD, 2):
+        if not one.keys() & other and _same(y, _fast(x, h, **one, **other)):
+            return f"two things differ, one of them here: {hint}"
     return (
-        "the result differs. Take one pixel and one partner, and compare "
-        "the sum of their 16 squared differences by hand."
+        "the result differs. Take one pixel and one partner, and compare in "
+        "turn their sum of squares, what divides it, the exponential, the "
+        "cut-off at 5, and what lies past the edge."
     )
 
 
@@ -200,14 +213,12 @@ def _(answer: object) -> str | None:
         (pair[[0, 1, 0]] / 10, 0.3),  # twins: f = 1 off the diagonal
         (torch.randn(9, 25, generator=g, dtype=torch.float64) / 9, 0.5),
     ]:
-        n = len(P)
-        A, hint = _tensor(answer(P.clone(), h), torch.Size((n, n)))
+        A, hint = _tensor(answer(P.clone(), h), torch.Size([len(P)] * 2))
         if hint:
             return hint
         f = (-(P[:, None] - P).square().sum(-1) / h**2).exp()
         best = f.clone().fill_diagonal_(-1).amax(1)
-        wanted = _rows(f - f.diag().diag() + best.diag())
-        if not _same(A, wanted):
+        if not _same(A, _rows(f - f.diag().diag() + best.diag())):
             return _about_map(A, f, best)
     return None
 
@@ -218,22 +229,19 @@ def _rows(f: Tensor) -> Tensor:
 
 def _about_map(A: Tensor, f: Tensor, best: Tensor) -> str:
     off = f - f.diag().diag()
-    if _same(A, _rows(f)):
-        return "that is nlm_map: the diagonal still holds f = 1."
-    if _same(A, _rows(off)):
-        return (
-            "nobody asks itself now. It may, but no more than its best match."
-        )
-    if _same(A, off + best.diag()):
-        return "the rows do not sum to one yet."
-    if _same(A, (off + best.diag()) / (off + best.diag()).sum(1)):
-        return "something divides the columns instead of the rows."
-    late = _rows(f)
-    late = late - late.diag().diag() + (best / f.sum(1)).diag()
-    if _same(A, late):
-        return "replace the diagonal first and normalise afterwards."
-    if _same(A, _rows(off + best.amax() * torch.eye(len(f)))):
-        return "one maximum for all: each row has its own largest other entry."
+    mended = off + best.diag()
+    late = _rows(f) - _rows(f).diag().diag() + (best / f.sum(1)).diag()
+    one = _rows(off + best.amax() * torch.eye(len(f)))
+    for wrong, hint in [
+        (_rows(f), "that is nlm_map: the diagonal still holds f = 1."),
+        (_rows(off), "nobody asks itself now; it may, like its best match."),
+        (mended, "the rows do not sum to one yet."),
+        (mended / mended.sum(1), "something divides columns, not rows."),
+        (late, "replace the diagonal first and normalise afterwards."),
+        (one, "one maximum for all: each row has its own."),
+    ]:
+        if _same(A, wrong):
+            return hint
     if not _same(A.sum(1), torch.ones(len(f))):
         return "the rows do not sum to one."
     return (

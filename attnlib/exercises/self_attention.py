@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,35 +14,42 @@ from attnlib.exercises import exercise
 
 # Typical slips on the hand calculation, and what to look at again.
 _SLIPS = (
-    ((7, 10), "that is position 0: position 5 reads the other number."),
-    ((61 / 12, -3 / 12), "a mean of values so far: one layer is missing."),
-    ((61, -3), "a weighted sum of values, and a mean is asked for."),
-    ((59, 117), "all but one thing: the weights do not sum to one yet."),
-    ((58 / 12, 119 / 12), "the matrix of o is in it. Does o add anything?"),
-    ((6.4, 9.2), "a score s weighs 2**s. What does a score of 0 weigh?"),
-    ((6.0792, 8.5225), "the factor ln 2 turns powers of e into powers of 2."),
-    ((54 / 11, 90 / 11), "position 5 is one of the positions that it hears."),
+    ((7, 10), "that is position 0, or f and g have changed places."),
+    ((70 / 12, 95 / 12), "a query reads the key g(x_j), not x_j itself."),
+    ((64 / 12, 3 / 12), "a mean of values so far: one layer is missing."),
+    ((64, 3), "a weighted sum of values, and a mean is asked for."),
+    ((68, 129), "all but one thing: the weights do not sum to one yet."),
+    ((67 / 12, 131 / 12), "the matrix of o is in it. Does o add anything?"),
+    ((7.6, 10.8), "a score s weighs 2**s. What does a score of 0 weigh?"),
+    ((7.1717, 9.9792), "the factor ln 2 turns powers of e into powers of 2."),
+    ((6.9, 9.7), "position 5 is one of the positions that it hears."),
 )
+
+
+def _tensor(answer: Any) -> Tensor | None:
+    """Return a tensor for numbers, an array or nested lists, else None."""
+    try:
+        if isinstance(answer, (list, tuple)):
+            return torch.stack([torch.as_tensor(_tensor(a)) for a in answer])
+        if isinstance(answer, Real):  # a Fraction, too
+            return torch.tensor(float(answer), dtype=torch.float64)
+        return torch.as_tensor(answer).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def _numbers(answer: Any) -> Tensor | None:
     """Return a flat float64 tensor, or None for what holds no numbers."""
-    if isinstance(answer, Tensor):
-        return answer.detach().to("cpu", torch.float64).flatten()
-    if isinstance(answer, (str, bytes)) or callable(answer):
-        return None
-    flat = answer.flatten() if hasattr(answer, "flatten") else answer
-    values = list(flat) if hasattr(flat, "__iter__") else [flat]
-    floats = [v.item() if hasattr(v, "item") else float(v) for v in values]
-    return torch.tensor(floats, dtype=torch.float64)
+    got = _tensor(answer)
+    return None if got is None else got.double().flatten()
 
 
-@exercise("sa-1", right="70/12 and 95/12, as the block has it.")
+@exercise("sa-1", right="79/12 and 107/12, as the block has it.")
 def _position_5(answer: Any) -> str | None:
     got = _numbers(answer)
     if got is None or got.shape != (2,):
         return "two numbers are asked for, one for each channel."
-    wanted = torch.tensor([70.0, 95.0], dtype=torch.float64) / 12
+    wanted = torch.tensor([79.0, 107.0], dtype=torch.float64) / 12
     if torch.allclose(got, wanted, rtol=0, atol=0.006):
         return None
     if torch.allclose(got, wanted, rtol=0, atol=0.06):
@@ -84,12 +92,12 @@ def _one_pixel(answer: Any) -> str | None:
     return None
 
 
-def _folded(answer: Any, block: SelfAttention) -> tuple[Any, Any]:
-    """Call the student's function; a layer serves as well as a pair."""
-    got = answer(block)
+def _folded(got: Any) -> tuple[Tensor | None, Tensor | None]:
+    """Read what the student returned; a layer serves as well as a pair."""
     if isinstance(got, nn.Module):
-        return getattr(got, "weight", None), getattr(got, "bias", None)
-    return tuple(got) if isinstance(got, (tuple, list)) else (got, None)
+        got = getattr(got, "weight", None), getattr(got, "bias", None)
+    pair = isinstance(got, (tuple, list)) and len(got) == 2
+    return (_tensor(got[0]), _tensor(got[1])) if pair else (None, None)
 
 
 def _fold_slip(weight: Tensor, bias: Tensor, block: SelfAttention) -> str:
@@ -123,20 +131,16 @@ def _fold_slip(weight: Tensor, bias: Tensor, block: SelfAttention) -> str:
 def _fold(answer: Any) -> str | None:
     if not callable(answer):
         return "a function is asked for: it takes a block, returns W and b."
-    cases = ((3, 1, 4, 5), (4, 2, 1, 7), (1, 1, 3, 2), (6, 1, 1, 1))
+    cases = ((3, 1, 4, 5), (4, 2, 1, 7), (2, 1, 3, 2), (6, 1, 1, 1))
     for channels, reduction, *size in cases:
         for dtype in (torch.float64, torch.float32):
             block = SelfAttention(channels, reduction=reduction, dtype=dtype)
             before = copy.deepcopy(block.state_dict())
-            weight, bias = _folded(answer, block)
-            if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+            weight, bias = _folded(answer(block))
+            if weight is None or bias is None:
                 return "fold must return two tensors, W and b."
             if weight.numel() != channels**2 or bias.numel() != channels:
-                return (
-                    f"with {channels} channels W has {channels**2} numbers "
-                    f"and b {channels}, got {weight.numel()} "
-                    f"and {bias.numel()}."
-                )
+                return f"W has {channels**2} numbers, b has {channels} here."
             for name, old in block.state_dict().items():
                 if not torch.equal(old, before[name]):
                     return f"leave the block as it is: {name} has changed."
@@ -174,40 +178,73 @@ def _stencil(answer: Any) -> str | None:
 def _near(answer: Any) -> str | None:
     if not callable(answer):
         return "a function is asked for: near(z, beta) returns (N, N) weights."
-    for count, beta in ((12, 100.0), (30, 7.0), (1, 100.0)):
-        z = torch.randn(count, 4, dtype=torch.float64)
-        z = z / z.norm(dim=1, keepdim=True)
-        for stretch in (0.0, 0.3, 1.0, 3.0):
+    for count, beta in ((12, 100.0), (30, 7.0), (1, 100.0), (12, 1.0)):
+        z = torch.randn(count, 6, dtype=torch.float64)
+        unit = z / z.norm(dim=1, keepdim=True)
+        if hint := _unit_slip(_tensor(answer(unit.clone(), beta)), unit, beta):
+            return hint
+        z = z[:, :4] / z[:, :4].norm(dim=1, keepdim=True)
+        for stretch in (0.3, 1.0, 3.0):
             places = stretch * (2 * torch.rand_like(z[:, :2]) - 1)
             longer = torch.cat([z, places], 1)
-            if hint := _near_slip(answer(longer.clone(), beta), longer, beta):
+            got = _tensor(answer(longer.clone(), beta))
+            if hint := _near_slip(got, longer, beta):
                 return hint
     return None
 
 
-def _near_slip(got: Any, z: Tensor, beta: float) -> str | None:
-    """Say what keeps the answer from being a map of neighbours, or None."""
-    if not isinstance(got, Tensor) or got.shape != (len(z), len(z)):
-        what = tuple(got.shape) if isinstance(got, Tensor) else type(got)
+def _shape_slip(got: Tensor | None, z: Tensor) -> str | None:
+    """Say what keeps the answer from being a map at all, or None."""
+    if got is None or got.shape != (len(z), len(z)):
+        what = "no tensor" if got is None else tuple(got.shape)
         return f"near must return weights of shape (N, N), got {what}."
     if not got.isfinite().all():
         return "some weights are not finite: let softmax do the exponentials."
-    got, length = got.detach().double(), z.norm(dim=1)
-    if not torch.allclose(got.sum(1), torch.ones_like(length), atol=1e-5):
+    if not torch.allclose(got.double().sum(1), z.new_ones(len(z)), atol=1e-5):
         return "rows must sum to one: the softmax runs over j."
-    plain = (beta * z @ z.T).softmax(1)
-    if torch.allclose(length, torch.ones_like(length)):
-        if torch.allclose(got, plain, atol=1e-5):
-            return None
-        return (
-            "vectors of length 1 need no repair, and there the map has "
-            "changed: is the distance squared, and halved?"
-        )
-    if (got.diagonal() >= got.amax(1) - 1e-5).all():
+    return None
+
+
+def _unit_slip(got: Tensor | None, z: Tensor, beta: float) -> str | None:
+    """Vectors of length 1 keep their map."""
+    if (hint := _shape_slip(got, z)) or got is None:
+        return hint
+    if torch.allclose(got.double(), (beta * z @ z.T).softmax(1), atol=1e-4):
         return None
-    if (length[got.argmax(1)] > length).any():
+    part = z[:, :4]
+    for half in (0.0, part.square().sum(1) / 2):
+        less = (beta * (part @ part.T - half)).softmax(1)
+        if torch.allclose(got.double(), less, atol=1e-4):
+            return "every channel counts, the coordinates among them."
+    return (
+        "vectors of length 1 need no repair, and there the map has "
+        "changed: is the distance squared, and halved?"
+    )
+
+
+def _falls(got: Tensor, far: Tensor) -> bool:
+    """Whether clearly nearer weighs more; weights rounded to 0 would tie."""
+    nearer = far[:, :, None] < far[:, None, :] - 1e-3
+    return bool(((got[:, :, None] > got[:, None, :]) | ~nearer).all())
+
+
+def _near_slip(got: Tensor | None, z: Tensor, beta: float) -> str | None:
+    """Say what keeps a map of vectors of all lengths from being local."""
+    if (hint := _shape_slip(got, z)) or got is None:
+        return hint
+    got, length = got.double(), z.norm(dim=1)
+    if not (got.diagonal() >= got.amax(1) - 1e-5).all():
+        if not (length[got.argmax(1)] > length).any():
+            return "now a short key wins: you take off too much."
         return (
             "a long key still wins. Which term of eq-sa-colour is the same "
             "for all j only because all lengths are 1?"
         )
-    return "now a short key wins: you take off too much."
+    unit = z / length[:, None]
+    ways = torch.cdist(z, z), -unit @ unit.T
+    if beta > 1 or any(_falls(got, far) for far in ways):
+        return None
+    return (
+        "every row puts its own position first. But behind it a near vector "
+        "must weigh more than a far one."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -51,6 +52,19 @@ def by_bisection(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     return torch.tensor(rows) / len(b)
 
 
+def by_query(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    """A loop over queries with PyTorch, a look-up each."""
+    b, order = b.sort()
+    terms = torch.cat([v[order], (b[:, None] * v[order])], dim=1)
+    zero = torch.zeros_like(terms[:1])
+    left = torch.cat([zero, terms.cumsum(0)])
+    rows = []
+    for a_i in a:
+        S, T = (left[-1] - 2 * left[torch.searchsorted(b, -a_i)]).chunk(2)
+        rows.append((a_i * S + T) / len(b))
+    return torch.stack(rows)
+
+
 def in_numpy(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     return torch.from_numpy(by_two_sides(a, b, v).numpy())
 
@@ -68,6 +82,17 @@ def outer_in_numpy(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
 
 def a_row_at_a_time(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     return torch.stack([(a_i + b).abs() @ v / len(b) for a_i in a])
+
+
+def in_numpy_parts(a: Tensor, b: Tensor, v: Tensor, rows: int) -> Tensor:
+    import numpy as np
+
+    keys, values = b.numpy(), v.numpy()
+    parts = [
+        np.abs(part[:, None] + keys) @ values / len(b)
+        for part in np.split(a.numpy(), range(rows, len(a), rows))
+    ]
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def a_pair_at_a_time(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
@@ -105,7 +130,10 @@ WRONG = {
         ((8, 3), "ReLU(2 t)"),
         ((3, 2), "counted doublings"),
         ((6, 4), "how many projections"),
+        ((4, 8), "mind the order"),
         (8, "two numbers are wanted"),
+        ("84", "two numbers are wanted"),
+        ({8, 4}, "two numbers are wanted"),
         ((..., ...), "two numbers are wanted"),
     ],
     "form-3": [
@@ -132,6 +160,8 @@ WRONG = {
         (outer_in_numpy, "28.8 GB"),
         (a_row_at_a_time, "all pairs are gone through"),
         (a_pair_at_a_time, "all pairs are gone through"),
+        (partial(in_numpy_parts, rows=1), "all pairs are gone through"),
+        (partial(in_numpy_parts, rows=30), "all pairs are gone through"),
     ],
     "form-4": [
         (untouched, "in place of the dots"),
@@ -141,6 +171,9 @@ WRONG = {
         (lambda s, t, beta: (-beta * (s - t) ** 2).exp(), "hears itself"),
         (lambda s, t, beta: (beta * s * t).exp(), "what is x_i"),
         (lambda s, t, beta: t.exp(), "but y stays at"),
+        (lambda s, t, beta: (20 * t).exp(), "same for every beta"),
+        (lambda s, t, beta: (1e3 * t - 500).exp(), "same for every beta"),
+        (lambda s, t, beta: (min(beta, 50) * t).exp(), "differ by 0.01"),
         (lambda s, t, beta: t.relu() ** beta, "y is no number"),
         (lambda s, t, beta: beta * 0, "y is no number"),
     ],
@@ -158,16 +191,28 @@ RIGHT = {
     "form-1": [
         (8, 4),
         [8.0, 4.0],
+        (8.0000001, 4),
+        (7.9998, torch.tensor(4.0002)),
         torch.tensor([8, 4]),
         torch.tensor([8.0, 4.0], dtype=torch.float32).numpy(),
     ],
-    "form-3": [by_identity, by_two_sides, by_bisection, in_numpy],
+    "form-3": [by_identity, by_two_sides, by_bisection, by_query, in_numpy],
     "form-4": [
         lambda s, t, beta: (beta * t).exp(),
         lambda s, t, beta: math.exp(beta * t),
         lambda s, t, beta: (beta * (t - s)).exp(),
         lambda s, t, beta: (2 + t) ** beta,
         lambda s, t, beta: beta ** (50 * t.item()),
+        lambda s, t, beta: (beta * (t - 1)).exp(),
+        lambda s, t, beta: beta**t,
+        lambda s, t, beta: (500 * beta * t).exp(),
+        lambda s, t, beta: (beta * t**3).exp(),
+        lambda s, t, beta: (t + 1) ** beta,
     ],
-    "form-5": [(0.9861, 100), (99, 100.0), torch.tensor([1.0, 100])],
+    "form-5": [
+        (0.9861, 100),
+        (99, 100.0),
+        (0.970, 100),  # in float32
+        torch.tensor([1.0, 100]),
+    ],
 }

@@ -17,12 +17,21 @@ def scikit_exp(t: Tensor) -> Tensor:
     return (bits.to(torch.int64) << 32).view(torch.float64)
 
 
-def fast(first=-1, last=2, divisor=25, exp=scikit_exp, cut=5, power=2):
+def fast(
+    first=-1,
+    last=2,
+    divisor=25,
+    exp=scikit_exp,
+    cut=5,
+    power=2,
+    edge="reflect",
+    cut_on_sum=False,
+):
     """Every partner of every pixel, one shift of the picture at a time."""
 
     def fast_nlm(x: Tensor, h: float) -> Tensor:
         (H, W), y, total = x.shape, 0, 0
-        p = F.pad(x[None, None], (10,) * 4, mode="reflect")[0, 0]
+        p = torch.from_numpy(np.pad(x.numpy(), 10, mode=edge))
         offsets = range(first, last + 1)
         for a in range(3, 18):
             for b in range(3, 18):
@@ -34,7 +43,8 @@ def fast(first=-1, last=2, divisor=25, exp=scikit_exp, cut=5, power=2):
                     for r in offsets
                     for c in offsets
                 ) / (divisor * h**power)
-                f = torch.where(D <= cut, exp(-D), 0)
+                far = divisor * D if cut_on_sum else D  # before the division
+                f = torch.where(far <= cut, exp(-D), 0)
                 y = y + f * p[a : a + H, b : b + W]
                 total = total + f
         return y / total
@@ -148,14 +158,16 @@ WRONG = {
         ((math.nan, 1.19), "P_5"),
         ((1.8, 49 / 256), "asks itself"),
         ((1.8, 1.254), "are 5, not 4"),
+        ((1.8, 305 / 256 - 2 / 32 + 2 / 16), "are 5, not 4"),
         ((1.8, 1.234), "goes on with a"),
         ((1.8, 120 / 61), "y_4"),
         ((1.8, 25 / 8), "C(x_0)"),
         ((1.8, 21), "six weights"),
         ((1.8, 1.1), "a weight for each"),
+        ((1.8, 1.2), "two decimals"),
     ],
     "nlm-3": [
-        (lambda x, h: x, "one pixel"),
+        (lambda x, h: x, "itself alone"),
         (fast(-2, 2), "as the name promises"),
         (fast(-2, 1), "wrong side"),
         (fast(exp=torch.exp), "exponential"),
@@ -164,6 +176,14 @@ WRONG = {
         (fast(divisor=16), "16 squares"),
         (fast(divisor=1), "apart from h^2"),
         (fast(power=1), "unit of grey values"),
+        (fast(edge="symmetric"), "not repeat the edge"),
+        (fast(edge="edge"), "a mirror image"),
+        (fast(edge="wrap"), "opposite side"),
+        (fast(cut_on_sum=True), "before or after"),
+        (fast(-2, 2, exp=torch.exp), "two things differ"),
+        (fast(divisor=16, edge="symmetric"), "not divided by 16"),
+        (fast(-2, 1, cut_on_sum=True), "two things differ"),
+        (fast(-2, 2, edge="wrap", exp=torch.exp), "one pixel"),
         (fast(-1, 1), "one pixel"),
         (lambda x, h: by_scikit(x, h, False), "one pixel"),
         (lambda x, h: fast()(x, h)[1:-1, 1:-1], "expected (11, 12)"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,6 +105,16 @@ def branches(query: Tensor, pairs: Pairs) -> list[float]:
     return [part / z for part in y]
 
 
+def in_numpy(query: Tensor, pairs: Pairs) -> np.ndarray:
+    q, m, z, y = query.numpy(), -np.inf, 0.0, 0.0
+    for key, value in pairs:
+        s = q @ key.numpy()
+        top = np.maximum(m, s)
+        f, shrink = np.exp(s - top), np.exp(m - top)
+        m, z, y = top, z * shrink + f, y * shrink + f * value.numpy()
+    return y / z
+
+
 def filled(low: float, *, multiply: bool = True) -> Callable:
     def masked(scores: Tensor, allowed: Tensor) -> Tensor:
         A = scores.masked_fill(~allowed, low).softmax(-1)
@@ -125,6 +136,12 @@ def renormalised(scores: Tensor, allowed: Tensor) -> Tensor:
 def bias_then_overwrite(scores: Tensor, allowed: Tensor) -> Tensor:
     low = torch.zeros_like(scores).masked_fill(~allowed, -math.inf)
     return (scores + low).softmax(-1).nan_to_num(0)
+
+
+def fill_then_overwrite(scores: Tensor, allowed: Tensor) -> Tensor:
+    """Right: the backward of masked_fill writes zeros into the row."""
+    A = scores.masked_fill(~allowed, -math.inf).softmax(-1)
+    return A.nan_to_num(0)
 
 
 def safe_rows(scores: Tensor, allowed: Tensor) -> Tensor:
@@ -153,7 +170,11 @@ WRONG = {
         ([-0.09, 0.03, 0.06], "wrong sign"),
         ([0.9, -0.3, -0.6], "right direction"),
         ([0.09, 0.03, 0.06], "do not sum to zero"),
-        ([0.09, -0.09], "three"),
+        ([0.09, -0.09], "one a score, not 2"),
+        (0.09, "one a score, not 1"),
+        ((..., ..., ...), "in place of the dots"),
+        (lambda p, u: p, "three numbers"),
+        (np.array([[0.1], [0.3], [0.6]]), "those are the weights"),
         ([0.2, -0.4, 0.2], "begin with the weights"),
     ],
     "softmax-3": [
@@ -161,18 +182,20 @@ WRONG = {
         (forgets_outputs, "older sums"),
         (online(divide=False), "what is it divided by"),
         (online(scale=0.5), "the scale is 1"),
-        (online(start=0.0), "-1,000: with which maximum"),
-        (no_maximum, "1,000: which exponential"),
+        (online(start=0.0), "-1,000,000: with which maximum"),
+        (online(start=-1e4), "-1,000,000: with which maximum"),
+        (no_maximum, "1,000,000: which exponential"),
         (reads_twice, "can be read once"),
         (averages, "where do the scores enter"),
         (three_numbers, "yours has 9"),
-        (lambda query, pairs: ..., "yours has 0"),
+        (lambda query, pairs: ..., "in place of the dots"),
+        (lambda query, pairs: np.zeros(2), "yours has 2"),
         (keeps_all, "held at once"),
     ],
     "softmax-4": [
         (filled(-math.inf), "is nan"),
         (filled(lowest, multiply=False), "not zero. What do equal"),
-        (filled(-100.0), "does forbidden still mean never"),
+        (filled(-1e4), "does forbidden still mean never"),
         (renormalised, "does forbidden still mean never"),
         (filled(0.0, multiply=False), "a score of 0"),
         (lambda s, a: (s * a).softmax(-1), "a score of 0"),
@@ -191,7 +214,16 @@ RIGHT = {
         (0.09, -0.03, -0.06),
         torch.tensor([[0.09, -0.03, -0.06]]),
         [Fraction(9, 100), Fraction(-3, 100), Fraction(-6, 100)],
+        [[0.09], [-0.03], [-0.06]],
+        np.array([[0.09], [-0.03], [-0.06]]),
+        [torch.tensor(0.09, requires_grad=True), -0.03, np.float32(-0.06)],
     ],
-    "softmax-3": [online(), merges, branches],
-    "softmax-4": [filled(lowest), filled(-1e9), safe_rows, exponentials],
+    "softmax-3": [online(), merges, branches, in_numpy],
+    "softmax-4": [
+        filled(lowest),
+        filled(-1e9),
+        fill_then_overwrite,
+        safe_rows,
+        exponentials,
+    ],
 }

@@ -8,6 +8,8 @@
    book does not use and which points at another host, not at all.
 3. ``[the shift rule](#eq-shift)`` reads "the shift rule (2.3)": MyST alone
    would drop the words.
+4. What the search shows of a page has no TeX in it: ``x_i`` stays, a longer
+   formula becomes an ellipsis.
 
 Environment: ``BOOK_BRANCH`` is the branch of the edit and source links
 (``main``), ``COLAB_BRANCH`` the branch that Colab opens (the same; the
@@ -33,6 +35,19 @@ REMOTE = re.compile(
     r"(?:https://(?:[^@/]+@)?|ssh://git@|git@)([\w.-]+)"
     r"[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$"
 )
+
+# Before the search begins, wherever the theme puts its script.
+SEARCH = r"""(() => {
+  const mend = () => {
+    const text = Search.htmlToText;
+    Search.htmlToText = (...page) => text(...page)
+      .replace(/\\\[[^]*?\\\]/g, "\u2026")
+      .replace(/\\\(([^]*?)\\\)/g,
+        (all, tex) => /[\\{}]/.test(tex) ? "\u2026" : tex);
+  };
+  if (typeof Search !== "undefined") mend();
+  else document.addEventListener("DOMContentLoaded", mend);
+})();"""
 
 
 def repository(folder: str | Path) -> str | None:
@@ -94,7 +109,9 @@ def _once(scripts: list[Any]) -> list[Any]:
 def finish_page(
     app: Any, pagename: str, templatename: str, context: Any, doctree: Any
 ) -> None:
-    """Drop doubled scripts; send the Colab button to its branch."""
+    """Mend the scripts; send the Colab button to its branch."""
+    if pagename == "search":
+        app.add_js_file(None, priority=900, body=SEARCH)
     context["script_files"] = _once(context.get("script_files", []))
     branch = app.config.html_theme_options["repository_branch"]
     colab = os.environ.get("COLAB_BRANCH", branch)

@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 import browser as tools
+import page_checks
 import pytest
 
 
@@ -29,3 +30,26 @@ def test_without_chromium(
         tools.launched().__enter__()
     # The event loop is free again.
     assert asyncio.run(asyncio.sleep(0, "free")) == "free"
+
+
+def test_what_is_absent_is_skipped_but_not_in_ci(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no pages"):
+        page_checks.absent("no pages")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no pages"):
+        page_checks.absent("no pages")
+
+
+def test_a_program_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHROME", raising=False)
+    have = {"google-chrome": "/opt/chrome"}
+    monkeypatch.setattr(tools.shutil, "which", have.get)
+    assert tools.program() == "/opt/chrome"
+    have.clear()
+    assert tools.program() is None
+    monkeypatch.setenv("CHROME", "nowhere")
+    with pytest.raises(tools.Missing, match="nowhere"):
+        tools.program()

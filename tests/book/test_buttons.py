@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import bookext
-import equations
 import lint
-import notebooks
 import pytest
 
 NAMES = (
@@ -109,63 +103,3 @@ def test_no_file_of_the_book_names_a_repository() -> None:
     text = (lint.ROOT / "_config.yml").read_text(encoding="utf-8")
     assert "repository:" not in text
     assert "github.com" not in text
-
-
-def test_colab_button_opens_a_notebook_of_the_edition(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fork builds the book and its edition; both say the same numbers."""
-    monkeypatch.setenv("GITHUB_REPOSITORY", "alice/fork")
-    monkeypatch.setenv("COLAB_BRANCH", "colab")
-    monkeypatch.setattr(
-        notebooks.pictures,
-        "painter",
-        lambda: contextlib.nullcontext(lambda path: None),
-    )
-    assert notebooks.main(["colab", str(tmp_path / "edition")]) == 0
-
-    source = tmp_path / "source"
-    shutil.copytree(lint.ROOT / "book", source / "book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(lint.ROOT / name, source)
-    # A page without a chapter number: its equations count in a row.
-    with (source / "book" / "back" / "notation.md").open("a") as page:
-        page.write("\n$$ 1 = 1 $$ (eq-plain)\n\n$$ 2 = 2 $$ (eq-next)\n")
-    command = "from jupyter_book.cli.main import main; main()"
-    build = [sys.executable, "-c", command, "build", "-q", str(source)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-    site = source / "_build" / "html"
-    start = "https://colab.research.google.com/github/alice/fork/blob/colab/"
-    pages = [file for file, _ in equations.documents(source)]
-    chapters = [p for p in pages if p.suffix == ".ipynb"]
-    assert chapters
-    for page in chapters:
-        place = page.relative_to(source).as_posix()
-        html = (site / place).with_suffix(".html").read_text("utf-8")
-        links = set(re.findall(r'href="(https://colab[^"]+)"', html))
-        assert links == {start + place}
-        edition = (tmp_path / "edition" / place).read_text("utf-8")
-        assert "git+https://github.com/alice/fork" in edition
-        if (lint.ROOT / ".git").exists():
-            command = ["git", "-C", str(lint.ROOT), "ls-files", place]
-            tracked = subprocess.check_output(command, text=True)
-            assert tracked.strip() == place, f"{place} is not tracked"
-
-    number = re.compile(
-        r'id="equation-([\w-]+)">\s*<span class="eqno">\(([\d.]+)\)'
-    )
-    shown = {
-        label: number_
-        for page in pages
-        for label, number_ in number.findall(
-            (site / page.relative_to(source))
-            .with_suffix(".html")
-            .read_text("utf-8")
-        )
-    }
-    counted = equations.numbered(source)
-    assert shown == {k: equation.number for k, equation in counted.items()}
-    assert "." not in shown["eq-plain"]
-    assert int(shown["eq-next"]) == int(shown["eq-plain"]) + 1

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import access
-import browser as tools
 import lint
 import page_checks
 import pytest
@@ -21,7 +19,8 @@ HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <script src="mathjax/tex-chtml.js"></script></head>
 <body><main><h1>A page</h1>"""
 GOOD = r"""<p>Words, and <span class="math">\(x^2\)</span>.</p>
-<pre>price = "$$"</pre><label>Name <input></label>
+<pre>price = "$$"</pre><p>Print <code>"$1\n"</code>.</p>
+<label>Name <input></label>
 <div style="overflow-x: auto"><p style="width: 900px">Wide.</p></div>
 <div style="overflow-x: auto; width: 200px" tabindex="0">
 <table style="width: 600px"><tr><td>Here</td><td>on the edge, a longer text
@@ -116,6 +115,15 @@ PLANTED = {
     "raw TeX": (
         r'<p class="mathjax_ignore">So \frac{1}{2} is.</p>',
         r"raw TeX: So \frac{1}{2} is.",
+    ),
+    "TeX behind an open dollar": (
+        r"<p>So $\alpha_i is.</p>",
+        r"raw TeX: So $\alpha_i is.",
+    ),
+    "an open dollar": ("<p>So $x is.</p>", "raw TeX: So $x is."),
+    "a macro without dollars": (
+        r"<p>So \alpha is.</p>",
+        r"raw TeX: So \alpha is.",
     ),
     "something wide": (
         '<div class="wide" style="width: 600px">Wide.</div>',
@@ -223,35 +231,3 @@ def test_a_sandbox_is_one(open_html: Callable[..., Any]) -> None:
         sandbox=True,
     )
     assert page.frames[1].inner_text("#a") == "SecurityError"
-
-
-def test_what_is_absent_is_skipped_but_not_in_ci(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="no pages"):
-        page_checks.absent("no pages")
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="no pages"):
-        page_checks.absent("no pages")
-
-
-def test_a_program_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CHROME", raising=False)
-    have = {"google-chrome": "/opt/chrome"}
-    monkeypatch.setattr(tools.shutil, "which", have.get)
-    assert tools.program() == "/opt/chrome"
-    have.clear()
-    assert tools.program() is None
-    monkeypatch.setenv("CHROME", "nowhere")
-    with pytest.raises(tools.Missing, match="nowhere"):
-        tools.program()
-
-
-def test_mends_of_the_pages_html() -> None:
-    html = '<th class="head"><p></p></th><th class="head"></th><th>a</th>'
-    assert access.mend(html) == (
-        '<td class="head"><p></p></td><td class="head"></td><th>a</th>'
-    )
-    entry = '<div class="citation" id="id3" role="doc-biblioentry">'
-    assert access.mend(entry).endswith('id="id3" role="listitem">')

@@ -19,19 +19,20 @@ from urllib.parse import urlsplit
 import nbformat
 from equations import Equation, numbered
 from nbformat import NotebookNode
-from plain import Plain, Refused
+from plain import BLOCK, FORMULA, MYST, Plain, Refused
 
 MAX_BYTES = 1_000_000
 ABSOLUTE = re.compile(r"https?://|mailto:|data:image/(?:png|jpeg|gif);base64,")
 IN_HTML = re.compile(r"<\w[^<>]*?\s(?:src|href)=[\"']?([^\"'\s>]+)")
 CODE = re.compile(
-    r"^(`{3,}|~{3,})[\w ]*\n.*?^\1[ \t]*$|(?<![`}])`[^`\n]+`(?!`)", re.M | re.S
+    rf"^({BLOCK})(`{{3,}}|~{{3,}})[\w ]*\n.*?^[> \t]*\2[ \t]*$"
+    r"|(?<![`}])`[^`\n]+`(?!`)",
+    re.M | re.S,
 )
 LEFT_OVER = {
-    "directive": re.compile(r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{|^\s*:{3,}", re.M),
-    "role": re.compile(r"\{[\w:.+-]+\}`"),
-    "label": re.compile(r"\(eq-[\w-]+\)|\(#eq-|^\([\w:.-]+\)=", re.M),
-    "comment": re.compile(r"<!--|^%|^\+\+\+", re.M),
+    **MYST,
+    "label": re.compile(rf"\(eq-[\w-]+\)|\(#eq-|^{BLOCK}\([\w:.-]+\)=", re.M),
+    "comment": re.compile(rf"<!--|^{BLOCK}(?:%|\+\+\+)", re.M),
 }
 
 
@@ -182,8 +183,9 @@ def faults(notebook: NotebookNode) -> Iterator[str]:
             targets += [t for t in html if not t.startswith("#")]
         for text in texts:
             text = CODE.sub("", text)
+            plain = FORMULA.sub("", text)
             for name, pattern in LEFT_OVER.items():
-                if match := pattern.search(text):
+                if match := pattern.search(text if name == "label" else plain):
                     yield f"cell {n}: {name} {match[0].strip()!r}"
         for target in targets:
             if not ABSOLUTE.match(target):

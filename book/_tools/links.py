@@ -1,4 +1,4 @@
-"""Relative links lead to files that git knows and to anchors in them."""
+"""Relative links lead to files that git tracks and to anchors in them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from urllib.parse import unquote
 import nbformat
 from numerals import CODE, blank
 from page import ROOT
+from plain import BLOCK, FORMULA
 
 LINK = re.compile(
-    r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)"
-    r"|<[a-z]+\s[^<>]*?(?:href|src)=[\"']([^\"']+)[\"']"
+    r"\]\(\s*(?:<(?P<angle>[^>\n]+)>|(?P<target>[^)\s<>]+))"
+    r"|<[a-z]+\s[^<>]*?(?:href|src)=[\"']?(?P<tag>[^\"'\s>]+)"
+    rf"|^{BLOCK}\[[^\]^][^\]]*\]:[ \t]*<?(?P<defined>[^\s>]+)",
+    re.MULTILINE,
 )
+DEFINED = re.compile(rf"^{BLOCK}\[([^\]^][^\]]*)\]:[ \t]*\S", re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+USED = re.compile(r"\[([^\[\]]+)\]\[([^\[\]]*)\]")
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 TARGET = re.compile(
@@ -28,14 +34,15 @@ TARGET = re.compile(
 
 @cache
 def tracked() -> frozenset[str] | None:
-    """Return the files that git has or would take; None without git."""
+    """Return the files that git tracks; None in an unpacked archive."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached"]
-    command += ["--others", "--exclude-standard"]
     try:
         names = subprocess.run(
             command, capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
+        if (ROOT / ".git").exists():
+            raise
         return None
     files = frozenset(filter(None, names.split("\0")))
     # A copy inside somebody else's repository is not that repository.
@@ -95,14 +102,21 @@ def complaints(path: Path, text: str, whole: str) -> Iterator[str]:
         text: Markdown.
         whole: all Markdown of that file.
     """
-    for match in LINK.finditer(blank(text, CODE)):
-        target = match[1] or match[2]
+    for pattern in (CODE, COMMENT, FORMULA):
+        text = blank(text, pattern)
+    known = {" ".join(n.lower().split()) for n in DEFINED.findall(whole)}
+    for words, name in USED.findall(text):
+        if " ".join((name or words).lower().split()) not in known:
+            yield f"link [{words}][{name}]: no such definition"
+    for match in LINK.finditer(text):
+        target = next(filter(None, match.groups()))
         if re.match(r"[a-zA-Z][\w+.-]*:|//", target):
             continue
         name, _, anchor = unquote(target).partition("#")
         file = Path(os.path.normpath(path.parent / name)) if name else path
         if name and not exists(file):
-            yield f"link to {target}: no such file"
+            untracked = " that git tracks" if file.exists() else ""
+            yield f"link to {target}: no such file{untracked}"
             continue
         if not anchor or (not name and anchor in equations()):
             continue

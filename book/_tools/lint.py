@@ -14,14 +14,27 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import links
 import prose_comments
+import rules_equations
 import rules_exercises
 import rules_figures
 import rules_files
+import rules_terms
 import rules_text
 import terms
 from page import ROOT, Page
-from rules_exercises import exercises, known, solutions
-from rules_figures import alt_text, explorers, live_cell
+from rules_equations import (
+    equations_labelled,
+    equations_proved,
+    formulas_closed,
+    labels,
+)
+from rules_exercises import exercises, known, outlines, solutions
+from rules_figures import (
+    alt_text,
+    drawings_named,
+    explorers,
+    live_cell,
+)
 from rules_files import (
     FIRST_CELL,
     cell_shape,
@@ -35,32 +48,36 @@ from rules_files import (
     size,
     tags,
 )
-from rules_text import (
-    equations_labelled,
-    equations_proved,
+from rules_terms import (
+    chinese,
     introductions,
-    labels,
+    own_words_agree,
+    vocabulary,
+)
+from rules_text import (
     links_resolve,
     plain_markdown,
     prose_comments_fit,
     prose_covered,
-    vocabulary,
 )
 
 __all__ = [
     "FIRST_CELL", "ROOT", "RULES", "Page", "alt_text", "cell_shape",
-    "coverage", "equations_labelled", "equations_proved", "executed",
-    "exercises", "explorers", "first_cell", "ignored", "introductions",
-    "known", "labels", "links_resolve", "lint", "live_cell", "local_paths",
-    "no_errors", "no_stderr", "normal_form", "plain_markdown",
-    "prose_comments_fit", "prose_covered", "size", "solutions", "tags",
-    "vocabulary",
+    "chinese", "coverage", "drawings_named", "equations_labelled",
+    "equations_proved", "executed", "exercises", "explorers", "first_cell",
+    "formulas_closed", "ignored", "introductions", "known", "labels",
+    "links_resolve", "lint", "live_cell", "local_paths", "no_errors",
+    "no_stderr", "normal_form", "outlines", "own_words_agree",
+    "plain_markdown", "prose_comments_fit", "prose_covered", "size",
+    "solutions", "tags", "vocabulary",
 ]  # fmt: skip
 
 RULES = (
     *rules_files.RULES,
     *rules_figures.RULES,
+    *rules_equations.RULES,
     *rules_text.RULES,
+    *rules_terms.RULES,
     *rules_exercises.RULES,
 )
 
@@ -92,10 +109,12 @@ def lint(pages: list[Page]) -> list[str]:
 
 def whole_book(chapters: list[Page]) -> Iterator[str]:
     """Yield what no single notebook can be blamed for."""
-    yield from terms.whole_book(terms.glossary())
+    yield from rules_terms.whole_book()
     yield from rules_exercises.all_set(chapters)
+    yield from rules_figures.all_named()
     for path in terms.pages():
         yield from links.page_complaints(path)
+        yield from rules_equations.page_complaints(path)
 
 
 def coverage(pages: list[Page]) -> list[str]:
@@ -103,7 +122,7 @@ def coverage(pages: list[Page]) -> list[str]:
     lines, equations, checked, due = [], [0, 0], 0, 0
     for page in pages:
         known_here = labels(page)
-        named, _ = rules_text.proved(page)
+        named, _ = rules_equations.proved(page)
         got = sum(label in named for label in known_here)
         numbers = prose_comments.coverage(page.notebook)
         equations[0] += got

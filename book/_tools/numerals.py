@@ -30,6 +30,16 @@ TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+# A reference names no quantity: nothing that is measured stands behind it.
+UNIT = (
+    r"(?!\w|\.\d|,\d{3}|\s?[%×°]|\s?(?:dB|m?s|min|h|px|bits?|bytes?|[kMGT]i?B|GHz"
+    r"|FLOPs?|times|fold|pixels|positions|weights|steps|layers|channels"
+    r"|numbers|values|seconds|minutes|hours|x)\b)"
+)
+WHOLE, DOTTED = (
+    rf"{number}{UNIT}(?:(?:\s(?:and|to|or)\s|,\s|–){number}{UNIT})*"
+    for number in (r"\d+", r"\d+(?:\.\d+)*")
+)
 # What a reader does not read as a number of the text, in this order.
 MASKS = tuple(
     re.compile(pattern, re.DOTALL | re.MULTILINE)
@@ -41,11 +51,10 @@ MASKS = tuple(
         r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>",
         r"https?://\S+|arXiv[: ]\d{4}\.\d{4,5}",
         r"^[ \t>]*\d+[.)](?=\s)",
-        r"\(\d+\smin\)",
-        r"\b(?i:chapter|section|table|figure|equation|exercise|appendix|part"
-        r"|page|issue|step)s?\s\d+(?:\.\d+)*"
-        r"(?:(?:\s(?:and|to|or)\s|–)\d+(?:\.\d+)*(?![\w%]|\s%|\.\d))*"
-        r"|\b(?:eq|fig|sec|no|p)\.\s\d+(?:\.\d+)*",
+        r"\(\d+\smin\)(?=[.:]?\*\*)",
+        rf"\b(?i:(?:chapter|table|figure|exercise|page|issue)s?\s{WHOLE}"
+        rf"|(?:section|equation|appendix)s?\s{DOTTED}"
+        rf"|(?:eq|fig|sec|no|p)\.\s{DOTTED})",
     )
 )
 CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,3 +78,35 @@ def output_text(cell: NotebookNode) -> Iterator[str]:
                 "image/jpeg",
             ):
                 yield re.sub(r"data:image/\w+;base64,[\w+/=\s]+", "", value)
+
+
+def parsed(source: str) -> ast.Module:
+    """Return the syntax tree of a code cell; a line of IPython's is ``pass``.
+
+    Raises:
+        SyntaxError: the cell is no Python.
+    """
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        magic = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
+        return ast.parse(magic.sub(r"\1pass", source))
+
+
+def bound_by_import(notebook: NotebookNode) -> frozenset[str]:
+    """Return the names that ``import ...`` binds: modules, no values."""
+    found = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        try:
+            tree = parsed(cell.source)
+        except SyntaxError:  # such a cell stores an error: rules_files
+            continue
+        found |= {
+            (name.asname or name.name).partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for name in node.names
+        }
+    return frozenset(found)

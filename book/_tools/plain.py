@@ -35,6 +35,26 @@ TAG = re.compile(r"<(?P<name>[a-z]+)\b[^<>]*>", re.IGNORECASE)
 ATTRIBUTE = re.compile(r"\b(src|href)=([\"'])(.*?)\2", re.IGNORECASE)
 OPTION = re.compile(r":([\w-]+):[ \t]*(.*)\n?")
 HELD = re.compile("\ue000(\\d+)\ue001")
+# Quotes and lists, in which a block may begin.
+BLOCK = r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*"
+FORMULA = re.compile(
+    r"(?<!\\)\$\$.+?\$\$|(?<![\\$])\$(?:\\.|[^$\\])+?\$", re.DOTALL
+)
+# What MyST makes something of and Colab shows as it stands.
+MYST = {
+    "directive": re.compile(
+        rf"^{BLOCK}(?:`{{3,}}|~{{3,}})\s*\{{|^{BLOCK}:{{3,}}", re.MULTILINE
+    ),
+    "role": re.compile(r"\{[\w:.+-]+\}`"),
+    "substitution": re.compile(r"\{\{.*?\}\}"),
+    "footnote": re.compile(r"\[\^[^\]\s]+\]"),
+    "definition list": re.compile(
+        rf"\S[ \t]*\n(?:[ \t>]*\n)?{BLOCK}:[ \t]+\S", re.MULTILINE
+    ),
+    "attributes": re.compile(
+        r"[\])`]\{(?![\w:.+-]+\}`)[^{}\n]+\}|\{[.#][\w-]+[^{}\n]*\}"
+    ),
+}
 BOXES = {
     *("admonition", "attention", "caution", "danger", "error", "hint"),
     *("important", "note", "seealso", "tip", "warning", "dropdown"),

@@ -12,12 +12,13 @@ stands an invisible comment:
     $2^{10}=1024$<!--= 2**k -->           the last number in the formula
     64 x 96<!--= (H, W) -->               a tuple: as many numbers before it
     | 4 | 8 | 12<!--=last3 row --> |      a list or tensor, three numbers
-    40<!--= ratio.min() >= 40 -->         true, and 40 is a literal in it
+    at least 40<!--= ratio.min() >= 40 --> a bound: the prose says that it is
     72.7<!--given: cited, table 2 -->     not from code, with a reason; joined
                                           numbers (64 x 96, 15 to 59) share it
     72.7 | 72.9<!--given last2: cited -->
 
-A value agrees if it rounds to the printed number. Expressions are pure.
+A value agrees if it rounds to the printed number. Expressions are pure and do
+not hold the number that they yield; what bounds are is in ``prose_bounds.py``.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ How they are written is told in ``prose.py``.
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numerals
+import prose_bounds
 from nbformat import NotebookNode
+from page import bound_by_import
 
 WANTED = 0.9
 COMMENT = re.compile(
@@ -67,27 +68,42 @@ def tree(text: str) -> ast.expr | None:
         return None
 
 
-def _expression_problems(text: str) -> Iterator[str]:
+def _expression_problems(
+    text: str,
+    numbers: list[numerals.Numeral],
+    clean: str,
+    modules: frozenset[str],
+) -> Iterator[str]:
     node = tree(text)
     if node is None:
         yield "not a Python expression"
         return
     if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
         yield "an expression must not assign"
-    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    shown = isinstance(node, (ast.Tuple, ast.List))
+    parts = node.elts if shown else [node]
     for part in parts:
-        names = [n for n in ast.walk(part) if isinstance(n, ast.Name)]
-        bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
-        if all(n.id in bound or hasattr(builtins, n.id) for n in names):
+        if not prose_bounds.names(part):
             yield (
                 "checks nothing: no name of the notebook in it (arithmetic "
                 "alone is <!--given: arithmetic -->)"
             )
-        if isinstance(part, ast.Starred):
+        if isinstance(part, ast.Starred) and isinstance(node, ast.Tuple):
             yield "write the entries of a tuple one by one"
+    if len(parts) != len(numbers):
+        return
+    for part, number in zip(parts, numbers, strict=True):
+        if prose_bounds.truth(part):
+            before = clean[max(0, number.start - 90) : number.start]
+            behind = clean[number.end : number.end + 40]
+            yield from prose_bounds.bound(part, number, before, behind)
+        elif prose_bounds.written(part, number, modules):
+            yield f"checks nothing: {number.text} itself stands in it"
 
 
-def _parse(cell: int, source: str) -> tuple[list[Comment], str]:
+def _parse(
+    cell: int, source: str, modules: frozenset[str]
+) -> tuple[list[Comment], str]:
     """Return the comments of a Markdown cell and its text without them."""
     visible = numerals.blank(source, numerals.CODE)
     found = list(COMMENT.finditer(visible))
@@ -115,13 +131,13 @@ def _parse(cell: int, source: str) -> tuple[list[Comment], str]:
         when = (match["when"] or "above") if match["check"] else "given"
         if when == "given" and " " not in text and len(text) < 4:
             problems.append("given without a reason")
-        if when != "given":
-            problems += _expression_problems(text)
         count = int(match["last"] or match["given"] or 0)
         count = count or (1 if when == "given" else _count(text))
         own = _numbers_before(clean, place, numbers, when, count)
         if not own:
             problems.append("not directly behind a number")
+        if when != "given":
+            problems += _expression_problems(text, own, clean, modules)
         comments.append(Comment(cell, when, text, tuple(own), tuple(problems)))
     return comments, clean
 
@@ -164,11 +180,12 @@ def _numbers_before(
 
 def comments(notebook: NotebookNode) -> list[Comment]:
     """Return all check and given comments, in reading order."""
+    modules = bound_by_import(notebook)
     return [
         comment
         for n, cell in enumerate(notebook.cells, 1)
         if cell.cell_type == "markdown"
-        for comment in _parse(n, cell.source)[0]
+        for comment in _parse(n, cell.source, modules)[0]
     ]
 
 
@@ -179,10 +196,11 @@ def checks(notebook: NotebookNode) -> list[Comment]:
 
 def complaints(notebook: NotebookNode) -> Iterator[str]:
     """Yield what is wrong with the comments, without executing anything."""
+    modules = bound_by_import(notebook)
     for n, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "markdown":
             continue
-        found, _ = _parse(n, cell.source)
+        found, _ = _parse(n, cell.source, modules)
         for comment in found:
             for problem in comment.problems:
                 yield f"cell {n}: <!-- {comment.text[:40]} -->: {problem}"
@@ -198,12 +216,13 @@ def complaints(notebook: NotebookNode) -> Iterator[str]:
 
 def coverage(notebook: NotebookNode) -> Coverage:
     """Count the numbers that are checked, given and neither."""
+    modules = bound_by_import(notebook)
     checked = given = 0
     unchecked = []
     for n, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "markdown":
             continue
-        found, clean = _parse(n, cell.source)
+        found, clean = _parse(n, cell.source, modules)
         good = [c for c in found if not c.problems]
         by_check = {x.start for c in good if c.when != "given"
                     for x in c.numbers}  # fmt: skip

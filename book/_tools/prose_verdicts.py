@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numerals
+import prose_bounds
 from nbformat import NotebookNode
 
 LINE = re.compile(r"^prose (\d+): (.*)$", re.MULTILINE)
-FOLD: dict[type, Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.USub: operator.neg,
-}
 
 
 @dataclass(frozen=True)
@@ -39,27 +31,6 @@ class Verdict:
         return f"cell {self.cell}: {self.printed} <- {self.expression} " + (
             self.got
         )
-
-
-def _literals(expression: str) -> Iterator[Fraction]:
-    """Yield the numbers written in an expression, and their arithmetic."""
-
-    def value(node: ast.AST) -> int | float | None:
-        if isinstance(node, ast.Constant):
-            return node.value if type(node.value) in (int, float) else None
-        if isinstance(node, ast.UnaryOp):
-            parts = [value(node.operand)]
-        elif isinstance(node, ast.BinOp):
-            parts = [value(node.left), value(node.right)]
-        else:
-            return None
-        fold = FOLD.get(type(node.op))
-        return fold(*parts) if fold and None not in parts else None
-
-    for node in ast.walk(ast.parse(expression, mode="eval")):
-        number = value(node)
-        if number is not None:
-            yield Fraction(str(number))
 
 
 def _flat(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -93,9 +64,11 @@ def _compare(
     if len(printed) != 1:
         return False, f"is one value for {len(printed)} numbers"
     if "bool" in result:
-        named = any(map(printed[0].same, _literals(expression)))
-        why = "" if named else f" but {printed[0].text} is no literal in it"
-        return result["bool"] and named, f"is {result['bool']}{why}"
+        node = ast.parse(expression, mode="eval").body
+        # What the prose around says is looked at without executing.
+        why = list(prose_bounds.bound(node, printed[0], "at least", ""))
+        said = f"is {result['bool']}" + "".join(f", {w}" for w in why)
+        return result["bool"] and not why, said
     if "number" in result:
         value = Fraction(result["number"])
         whole = result["shown"].lstrip("-").isdigit()

@@ -11,6 +11,17 @@ from nbformat import NotebookNode
 from page import Page, output_text
 
 TITLE = re.compile(r"^\*\*(\d+)\s+★{1,3}\s", re.MULTILINE)
+EXERCISE = re.compile(
+    r"^\*\*(\d+)\s+★{1,3}\s(.*?)(?=^\*\*\d+\s+★|^#{1,6}\s|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+FOLDED_ANY = re.compile(
+    r"<details\b[^>]*>\s*<summary\b[^>]*>(.*?)</summary>(.*?)</details>",
+    re.DOTALL,
+)
+FOLDED = re.compile(
+    r"<details\b[^>]*>\s*<summary>\s*\S[^<]*</summary>\s*(?!</details>)\S",
+)
 CHECK = re.compile(r"\bcheck\(\s*[\"']([\w-]+)[\"']")
 LEAST, MOST, LEAST_CHECKED = 3, 5, 2
 
@@ -75,6 +86,24 @@ def exercises(page: Page) -> Iterator[str]:
             yield f"{where}: {key} must print 'Not yet' for the skeleton"
 
 
+def outlines(page: Page) -> Iterator[str]:
+    """An exercise that nothing checks has a folded outline of its answer."""
+    if not page.chapter:
+        return
+    keys = {key for _, key, _ in checked(page.notebook)}
+    numbers = {key.rpartition("-")[2] for key in keys}
+    whole = "\n\n".join(text for _, text in page.prose())
+    for match in EXERCISE.finditer(whole):
+        folded = FOLDED.search(match[2])
+        if match[1] not in numbers and not folded:
+            yield f"exercise {match[1]}: neither a check nor an outline"
+    for summary, answer in FOLDED_ANY.findall(whole):
+        if not (summary.strip() and answer.strip()):
+            yield f"nothing is folded under {summary.strip()!r}"
+    if whole.count("<details") != len(FOLDED_ANY.findall(whole)):
+        yield "<details> without its <summary> or </details>"
+
+
 def solutions(page: Page) -> Iterator[str]:
     """Beside each chapter stands a page that solves its exercises."""
     for where, key, cell in checked(page.notebook):
@@ -107,4 +136,4 @@ def all_set(chapters: list[Page]) -> Iterator[str]:
         yield f"attnlib.exercises: no chapter sets {key}"
 
 
-RULES = (known, exercises, solutions)
+RULES = (known, exercises, outlines, solutions)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
-from page import Page, output_text
+from page import ROOT, Page, output_text
 
-IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
-EXPLORER = "attn-explorer"
+IMAGE = re.compile(
+    r"!\[((?:[^\[\]]|\[[^\]]*\])*)\](?:\(<?([^)\s>]+)[^)]*\)|(\[[^\]]*\]|))"
+)
+TITLE = re.compile(r"<title\b[^>]*>([^<]*)</title>")
+EXPLORER = re.compile(r"<figure\b[^>]*\bclass=[\"'][^\"']*\battn-explorer\b")
+LOOK = re.compile(r"<figcaption\b[^>]*>(.*?)</figcaption>", re.DOTALL)
+# What attnlib.plots.explore says where nobody says what the picture shows.
+UNSAID = "The picture."
 MAX_EXPLORER = 120_000
 LIVE_TAGS = ["nbval-ignore-output", "remove-cell"]
 
@@ -21,6 +29,7 @@ class Pictures(HTMLParser):
         super().__init__()
         self.nameless: list[str] = []
         self._open: list[str] = []  # <svg> that wait for their <title>
+        self._title: str | None = None
         self.feed(text)
         self.close()
         self.nameless += self._open
@@ -33,19 +42,32 @@ class Pictures(HTMLParser):
             self.nameless += Pictures(values["srcdoc"]).nameless
         # The script that shows a hidden element names it as well.
         unseen = "hidden" in values or values.get("aria-hidden") == "true"
-        if tag == "title" and self._open:
-            self._open.pop()
+        if tag == "title":
+            self._title = ""
         if tag not in ("img", "svg", "canvas") or unseen:
             return
         name = values.get("alt" if tag == "img" else "aria-label", "")
         if not describes(name):
             (self._open if tag == "svg" else self.nameless).append(tag)
 
+    def handle_data(self, data: str) -> None:
+        if self._title is not None:
+            self._title += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "title" and self._open and describes(self._title or ""):
+            self._open.pop()
+        if tag == "title":
+            self._title = None
+
 
 def describes(alt: str) -> bool:
     """Tell a description from a file name or a slug."""
-    return " " in alt.strip() and not re.search(
-        r"\.(?:png|svg|jpe?g)$", alt.strip()
+    alt = alt.strip()
+    return (
+        " " in alt
+        and alt != UNSAID
+        and not re.search(r"\.(?:png|svg|jpe?g)$", alt)
     )
 
 
@@ -61,9 +83,9 @@ def alt_text(page: Page) -> Iterator[str]:
         if pictured and not describes(alt):
             yield f"{where}: figure without alt text (mystnb.image.alt)"
     for where, text in page.prose():
-        for alt, address in IMAGE.findall(text):
+        for alt, address, name in IMAGE.findall(text):
             if not describes(alt):
-                yield f"{where}: picture {address} without alt text"
+                yield f"{where}: picture {address or name} without alt text"
         for tag in Pictures(text).nameless:
             yield f"{where}: <{tag}> without alt text or aria-label"
     for where, text in page.html():
@@ -72,13 +94,22 @@ def alt_text(page: Page) -> Iterator[str]:
 
 
 def explorers(page: Page) -> Iterator[str]:
-    """A chapter has one explorer; no explorer is too heavy."""
-    found = [(w, t) for w, t in page.html() if EXPLORER in t]
-    for where, text in found:
+    """A chapter has one explorer, not too heavy; it says what to look for."""
+    found = 0
+    for where, text in page.html():
+        count = len(EXPLORER.findall(text))
+        found += count
+        if not count:
+            continue
         if (got := len(text.encode())) > MAX_EXPLORER:
             yield f"{where}: explorer of {got:,} bytes, most {MAX_EXPLORER:,}"
-    if page.chapter and len(found) != 1:
-        yield f"{len(found)} explorers, a chapter has one"
+        if count > 1:
+            yield f"{where}: {count} explorers in one output"
+        looks = [re.sub(r"<[^>]*>", "", look) for look in LOOK.findall(text)]
+        if sum(map(describes, looks)) < count:
+            yield f"{where}: an explorer that does not say what to look for"
+    if page.chapter and found != 1:
+        yield f"{found} explorers, a chapter has one"
 
 
 def live_cell(page: Page) -> Iterator[str]:
@@ -102,4 +133,26 @@ def live_cell(page: Page) -> Iterator[str]:
         yield f"{found} live cells, a chapter has one"
 
 
-RULES = (alt_text, explorers, live_cell)
+def nameless(file: Path) -> bool:
+    """Say whether a drawing has no title that says what it shows."""
+    found = TITLE.search(file.read_text(encoding="utf-8"))
+    return found is None or not describes(html.unescape(found[1]))
+
+
+def drawings_named(page: Page) -> Iterator[str]:
+    """A drawing that a page shows has a title inside, too."""
+    for where, text in page.prose():
+        for _, address, _ in IMAGE.findall(text):
+            file = page.path.parent / address
+            if file.suffix == ".svg" and file.is_file() and nameless(file):
+                yield f"{where}: {address} has an empty <title>"
+
+
+def all_named() -> Iterator[str]:
+    """Yield the drawings of the book that have no title."""
+    for file in sorted((ROOT / "book" / "figures").glob("*.svg")):
+        if nameless(file):
+            yield f"{file.name}: the drawing has no <title>"
+
+
+RULES = (alt_text, drawings_named, explorers, live_cell)

@@ -62,8 +62,11 @@ def no_errors(page: Page) -> Iterator[str]:
         meant = {"raises-exception", "nbval-raises-exception"} & set(
             cell.metadata.get("tags", [])
         )
-        if not meant and any(o.output_type == "error" for o in cell.outputs):
+        raised = any(o.output_type == "error" for o in cell.outputs)
+        if raised and not meant:
             yield f"{where}: error output"
+        for tag in sorted(meant) if not raised else ():
+            yield f"{where}: {tag}, but nothing is raised"
 
 
 def no_stderr(page: Page) -> Iterator[str]:

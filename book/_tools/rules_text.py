@@ -1,4 +1,4 @@
-"""Rules about equations, numbers, terms and links in the text."""
+"""Rules about Markdown, numbers and links in the text."""
 
 from __future__ import annotations
 
@@ -6,74 +6,31 @@ import re
 from collections.abc import Iterator
 
 import links
-import terms
+from numerals import blank
 from page import Page
-from prose_comments import WANTED, complaints, coverage
+from plain import BLOCK, FORMULA, MYST
+from prose_comments import COMMENT, WANTED, complaints, coverage
 
-DISPLAY = re.compile(
-    r"(.?)[ \t]*\$\$(.+?)\$\$[ \t]*(?:\(([\w:.-]+)\))?[ \t]*(.?)", re.DOTALL
+# Code that is closed; what stands before a role is none.
+FENCE = re.compile(
+    rf"^{BLOCK}(`{{3,}}|~{{3,}})(?!\s*\{{).*?^[> \t]*\1[ \t]*$",
+    re.DOTALL | re.MULTILINE,
 )
-EQUATION = re.compile(r"#\s*(eq-[\w-]+(?:\s*,\s*eq-[\w-]+)*)\s*:")
-ALIAS = re.compile(r"^(\w+) = torch\.testing\.assert_close$", re.MULTILINE)
-ROLE = re.compile(r"\{[\w:.+-]+\}`|^\s*(?:`{3,}|:{3,})\s*\{", re.MULTILINE)
-
-
-def labels(page: Page) -> list[str]:
-    """Return the labels of the displayed equations, in reading order."""
-    return [
-        m[3]
-        for _, text in page.prose()
-        for m in DISPLAY.finditer(text)
-        if m[3]
-    ]
-
-
-def equations_labelled(page: Page) -> Iterator[str]:
-    """A displayed equation is a paragraph and carries a label eq-…."""
-    for where, text in page.prose():
-        for before, formula, label, after in DISPLAY.findall(text):
-            start = formula.strip()[:40]
-            if not (label or "").startswith("eq-"):
-                yield f"{where}: equation without a label eq-…: {start}"
-            if before.strip() or after.strip():
-                yield f"{where}: equation is not its own paragraph: {start}"
-
-
-def proved(page: Page) -> tuple[set[str], list[str]]:
-    """Return the equations that cells name, and the cells without assert."""
-    named: set[str] = set()
-    idle = []
-    code = "\n".join(cell.source for _, cell in page.code())
-    asserts = re.compile(
-        "|".join([r"\bassert", *(rf"\b{n}\(" for n in ALIAS.findall(code))])
-    )
-    for where, cell in page.code():
-        if match := EQUATION.match(cell.source):
-            if not asserts.search(cell.source.partition("\n")[2]):
-                idle.append(where)
-            named.update(re.split(r"\s*,\s*", match[1]))
-    return named, idle
-
-
-def equations_proved(page: Page) -> Iterator[str]:
-    """Each equation is named in the first line of a cell that asserts."""
-    named, idle = proved(page)
-    for where in idle:
-        yield f"{where}: names an equation and asserts nothing"
-    known = labels(page)
-    for label in sorted(set(known) - named):
-        yield f"equation {label}: no cell starts with '# {label}: …'"
-    for label in sorted(named - set(known)):
-        yield f"{label}: named by a cell, but no equation has this label"
+SPAN = re.compile(r"(?<![`}])`[^`\n]+`(?![`{])")
 
 
 def plain_markdown(page: Page) -> Iterator[str]:
-    """No MyST role or directive, which Colab would show as raw text."""
+    """Nothing of MyST alone, which Colab would show as raw text."""
     for n, cell in enumerate(page.notebook.cells, 1):
-        if cell.cell_type == "markdown" and (
-            match := ROLE.search(cell.source)
-        ):
-            yield f"cell {n}: MyST role or directive {match[0].strip()!r}"
+        if cell.cell_type != "markdown":
+            continue
+        text = cell.source
+        for pattern in (FENCE, SPAN, COMMENT, FORMULA):
+            text = blank(text, pattern)
+        for what, pattern in MYST.items():
+            if match := pattern.search(text):
+                shown = " ".join(match[0].split())[:40]
+                yield f"cell {n}: MyST {what} {shown!r}"
 
 
 def prose_comments_fit(page: Page) -> Iterator[str]:
@@ -86,19 +43,6 @@ def prose_covered(page: Page) -> Iterator[str]:
     got = coverage(page.notebook)
     if got.share < WANTED:
         yield f"numbers in prose: {got}, at least {100 * WANTED:.0f} %"
-
-
-def vocabulary(page: Page) -> Iterator[str]:
-    """No other name for a term of the glossary, no American spelling."""
-    yield from terms.forbidden_names(page.notebook, terms.glossary())
-
-
-def introductions(page: Page) -> Iterator[str]:
-    """A chapter introduces a term once, as the glossary has it, in time."""
-    if page.chapter:
-        data = terms.glossary()
-        yield from terms.introductions_agree(page.notebook, data)
-        yield from terms.not_before(page.notebook, data)
 
 
 def links_resolve(page: Page) -> Iterator[str]:
@@ -114,7 +58,4 @@ def links_resolve(page: Page) -> Iterator[str]:
             yield f"cell {n}: {text}"
 
 
-RULES = (
-    equations_labelled, equations_proved, plain_markdown, prose_comments_fit,
-    prose_covered, vocabulary, introductions, links_resolve,
-)  # fmt: skip
+RULES = (plain_markdown, prose_comments_fit, prose_covered, links_resolve)

@@ -8,7 +8,8 @@ its Chinese: ``**query (查询)**``. What stands in titles, headings, tables,
 links, code, formulas, alt texts and the paragraph "You need" is no use of it.
 Other names are refused, except in code, in quotations, in links to other sites
 and in the columns of a table that translate (headed "paper", "elsewhere",
-"overview", "official").
+"overview", "official"). What notebooks say outside of Markdown is looked at by
+``rules_terms.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 sys.path.insert(0, str(Path(__file__).parent))
 from numerals import CODE, blank
 from page import CHAPTER_FOLDERS, ROOT
+from rules_chinese import wrong_names
 from vocabulary import (
     ASIDE,
     HAN,
@@ -65,6 +67,13 @@ def forbidden_names(notebook: NotebookNode, data: Glossary) -> Iterator[str]:
     """No other name for a term, no American spelling."""
     for n, source in cells(notebook):
         for _, text in forbidden(source, data):
+            yield f"cell {n}: {text}"
+
+
+def chinese_names(notebook: NotebookNode, data: Glossary) -> Iterator[str]:
+    """A Chinese name stands behind its term and is the glossary's."""
+    for n, source in cells(notebook):
+        for _, text in wrong_names(source, data):
             yield f"cell {n}: {text}"
 
 
@@ -155,9 +164,10 @@ def book_complaints(
 
 
 def page_complaints(path: Path, data: Glossary) -> Iterator[str]:
-    """Yield the refused names of a Markdown page."""
+    """Yield the refused names and the wrong Chinese of a Markdown page."""
     text = path.read_text(encoding="utf-8")
-    for place, complaint in forbidden(text, data):
+    found = [*forbidden(text, data), *wrong_names(text, data, loose=True)]
+    for place, complaint in sorted(found):
         yield f"{path.name}: line {text.count(chr(10), 0, place) + 1}: " + (
             complaint
         )
@@ -192,8 +202,9 @@ def main() -> int:
     """Print all findings, chapter by chapter."""
     data, found = glossary(), []
     read = [(f.name, nbformat.read(f, as_version=4)) for f in chapters()]
+    rules = (introductions_agree, not_before, forbidden_names, chinese_names)
     for name, notebook in read:
-        for rule in (introductions_agree, not_before, forbidden_names):
+        for rule in rules:
             found += [f"{name}: {text}" for text in rule(notebook, data)]
     found += sorted(whole_book(data))
     print("\n".join([*found, f"{len(found)} findings"]))

@@ -31,6 +31,12 @@ HIDDEN = tuple(
         r"https?://\S+",
     )
 )
+# Emphasis, line ends and hyphens make no other word of two.
+GAP = r"[*_]*[\s\-\u2010-\u2013][\s\-\u2010-\u2013*_]*"
+SAID = re.compile(r"\b(?:alt|aria-label|title)=([\"'])(.*?)\1", re.DOTALL)
+PICTURE = re.compile(r"!(\[[^\]]*\])")
+# Where ASCII is at home, and where a voice reads: 1 x 1, 1 by 1.
+TIMES = re.compile(r"(?<=\d) (?:x|by) (?=\d)")
 # Neither a use nor an introduction.
 FRAME = tuple(
     re.compile(pattern, re.DOTALL | re.MULTILINE)
@@ -93,13 +99,19 @@ def directive(data: Glossary) -> str:
     )
 
 
-def _pattern(form: str) -> str:
-    words = r"\s+".join(re.escape(w) for w in form.rstrip("*").split())
+def _pattern(form: str, gap: str = r"\s+", split: str = r"\s+") -> str:
+    parts = re.split(split, form.rstrip("*"))
+    words = gap.join(re.escape(word) for word in parts)
     if form.endswith("*"):
         return words + r"\w*"
     if re.search("[^aeiou]y$", form):
         return words[:-1] + r"(?:y|ies)"
     return words + "(?:s|es)?"
+
+
+def flexible(form: str) -> str:
+    """Return a pattern that hyphens and emphasis do not hide from."""
+    return _pattern(form, GAP, r"[\s-]+")
 
 
 def singular(term: str) -> str:
@@ -123,6 +135,27 @@ def shown(source: str) -> str:
     for pattern in HIDDEN:
         text = blank(text, pattern)
     return text
+
+
+def times(text: str) -> str:
+    """Write products as the book's terms have them, with a cross."""
+    return TIMES.sub(lambda m: " ×".ljust(len(m[0])), text)
+
+
+def _words(tag: re.Match[str]) -> str:
+    """Blank a tag of HTML but for what it says in words."""
+    text = re.sub(r"[^\n]", " ", tag[0])
+    for said in SAID.finditer(tag[0]):
+        start, end = said.span(2)
+        text = text[:start] + said[2] + text[end:]
+    return text
+
+
+def spoken(source: str) -> str:
+    """Return :func:`shown` with the words of pictures: alt texts."""
+    text = blank(source, CODE)
+    text = HIDDEN[1].sub(_words, blank(text, HIDDEN[0]))
+    return shown(PICTURE.sub(lambda m: " " + times(m[1]), text))
 
 
 def uses(source: str, data: Glossary) -> list[tuple[int, Term]]:
@@ -171,19 +204,24 @@ def _refused(
 ) -> tuple[re.Pattern[str], list[tuple[str, str, str]]]:
     forms = [(f, t.term, why) for t in terms for f, why in t.forbidden]
     forms += [(bad, good, "") for bad, good in spelling]
-    parts = "|".join(f"({_pattern(form)})" for form, _, _ in forms)
-    return re.compile(rf"(?<!\w)(?:{parts})(?!\w)", re.IGNORECASE), forms
+    parts = "|".join(f"({flexible(form)})" for form, _, _ in forms)
+    either = rf"(?<![^\W_])(?:{parts})(?![^\W_])"
+    return re.compile(either, re.IGNORECASE), forms
 
 
 def forbidden(source: str, data: Glossary) -> Iterator[tuple[int, str]]:
     """Yield (place, complaint) for each refused name in a text."""
     pattern, forms = _refused(data.terms, tuple(data.spelling.items()))
     if forms:
-        text = shown(blank(source, ELSEWHERE))
+        right, _ = _uses(data.terms)
+        text = spoken(blank(source, ELSEWHERE))
         text = _translations(blank(text, QUOTED))
         for match in pattern.finditer(text):
             _, good, why = forms[match.lastindex - 1]
-            found = " ".join(match[0].split())
+            found = " ".join(re.sub(r"[*_]", "", match[0]).split())
+            # "self attention" is refused, and "self-attention" is the term.
+            if right.fullmatch(re.sub("[\u2010-\u2013]", "-", found)):
+                continue
             yield (
                 match.start(),
                 f"{found!r}: the book says {good!r}"

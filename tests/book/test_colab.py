@@ -167,15 +167,26 @@ def code(source: str, *outputs: NotebookNode) -> Callable[..., None]:
     return lambda nb: nb.cells.append(cell)
 
 
+FINE = "# Fine\n\n`{x}` $\\frac{{a}}{b}$\n\n> ```\n> {{x}} [^1]\n> ```"
 FAULTS = {
     "directive": prose("```{note}\na\n```"),
     "directive ": prose("text\n:::{note}\na\n:::"),
+    "directive  ": prose("> ```{note}\n> a\n> ```"),
+    "directive   ": prose("- :::{note}\n  a\n  :::"),
     "role": prose("see {ref}`there`"),
+    "role ": prose("> see {ref}`there`"),
+    "substitution": prose("Hello {{ name }}."),
+    "footnote": prose("So[^1] it is."),
+    "footnote ": prose("> [^1]: So."),
+    "definition list": prose("Term\n: What it is."),
+    "attributes": prose("A [word]{.red}."),
+    "attributes ": prose("![a b](https://x.org/a.png){width=50%}"),
     "label": prose("$$ a $$ (eq-one)"),
     "label ": prose("[a](#eq-one)"),
     "label  ": prose("(here)=\n# A"),
     "comment": prose("27.8<!--= x --> dB"),
     "comment ": prose("% a comment"),
+    "comment  ": prose("> % a comment"),
     "relative": prose("[a](general_form.ipynb)"),
     "relative ": prose("![a b](../figures/a.svg)"),
     "relative  ": prose("[a](#a-title)"),
@@ -198,7 +209,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str) -> None:
-    notebook = new_notebook(cells=[new_markdown_cell("# Fine\n\n`{x}`")])
+    notebook = new_notebook(cells=[new_markdown_cell(FINE)])
     assert list(colab.faults(notebook)) == []
     FAULTS[name](notebook)
     found = list(colab.faults(notebook))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import links
@@ -33,6 +34,8 @@ GOOD = [
     "[a](https://example.org/x#y), <a href='mailto:a@b.c'>",
     "`[a](nowhere.md)`\n\n```\n[a](nowhere.md)\n```",
     "![a red cross](../page.md)",
+    "[a][one], [Two][] and ![a b][one]\n\n[one]: ../page.md\n[two]: a.ipynb",
+    "$f[a](b)$ $A[i][j]$ 5<!--= a[0][1] -->",
 ]
 BAD = {
     "[a](../pages.md)": "link to ../pages.md: no such file",
@@ -43,6 +46,13 @@ BAD = {
     "[a](../page.md#title)": "link to ../page.md#title: no such anchor",
     "[a](a.ipynb#eq-x-two)": "link to a.ipynb#eq-x-two: no such anchor",
     "[a](#eq-x-two)": "link to #eq-x-two: no such anchor",
+    "[a][1]\n\n[1]: no.md": "link to no.md: no such file",
+    "> - [1]: <no.md>\n": "link to no.md: no such file",
+    "[a][one]": "link [a][one]: no such definition",
+    "![a b][]": "link [a b][]: no such definition",
+    "[![a red cross](../page.md)](no.md)": "link to no.md: no such file",
+    "[a](<no.md>)": "link to no.md: no such file",
+    "<a href=no.md>": "link to no.md: no such file",
     "[a](../page.md#eq-x-one) [b](#b)": "link to #b: no such anchor",
 }
 
@@ -64,6 +74,38 @@ def test_links_of_a_page(book: Path) -> None:
     assert list(links.page_complaints(book / "other.md")) == [
         "other.md: link to no.md: no such file"
     ]
+
+
+def git(folder: Path, *words: str) -> None:
+    command = ["git", "-C", str(folder), *words]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_only_what_git_tracks_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    for name in ("_toc.yml", "old.md", "new.md"):
+        (tmp_path / name).touch()
+    links.tracked.cache_clear()
+    try:
+        # An unpacked archive: what is there counts.
+        assert links.tracked() is None
+        assert links.exists(tmp_path / "new.md")
+        git(tmp_path, "init")
+        git(tmp_path, "add", "_toc.yml", "old.md")
+        links.tracked.cache_clear()
+        assert links.exists(tmp_path / "old.md")
+        text = "[a](old.md) [b](new.md)"
+        (found,) = links.complaints(tmp_path / "x.md", text, text)
+        assert found == "link to new.md: no such file that git tracks"
+        # A repository that git cannot read is no archive.
+        (tmp_path / ".git" / "HEAD").write_text("broken")
+        links.tracked.cache_clear()
+        with pytest.raises(subprocess.CalledProcessError):
+            links.tracked()
+    finally:
+        links.tracked.cache_clear()
 
 
 def test_a_file_that_git_ignores_is_no_target(

@@ -38,7 +38,7 @@ def good() -> NotebookNode:
                 "# A title\n\n$$1 = 1$$ (eq-one)\n\nSo [it](#eq-one) is."
             ),
             new_code_cell(
-                "# eq-one: by counting\nassert 1 == 1\n2",
+                "# eq-one: by counting\na = 1 + 1\nassert a == 2\na",
                 execution_count=2,
                 outputs=[
                     new_output(

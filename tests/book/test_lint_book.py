@@ -12,12 +12,21 @@ import rules_exercises
 import terms
 import test_lint
 import test_lint_chapter
+import test_lint_equations
+import test_lint_planted
 from test_lint import add_prose, good, page
 from test_lint_chapter import SECOND, book, chapter, read
 
 __all__ = ["book"]  # a fixture
 
 NOTEBOOKS = sorted((lint.ROOT / "book").glob("*/*.ipynb"))
+
+
+def test_there_are_notebooks_and_pages() -> None:
+    # Else the tests below would be skipped without a word.
+    assert len(NOTEBOOKS) >= 8
+    assert len(terms.chapters()) >= 4
+    assert len(terms.pages()) >= 6
 
 
 def test_labels_are_unique_over_the_book() -> None:
@@ -66,10 +75,17 @@ def test_every_check_belongs_to_a_chapter(
 
 
 def test_every_rule_is_shown_failing() -> None:
-    shown = {rule for rule, _ in test_lint_chapter.TAMPERED.values()} | {
-        rule for rule, _ in test_lint.TAMPERED.values()
-    }
-    assert shown | {lint.executed, lint.normal_form} == set(lint.RULES)
+    tables = [
+        test_lint.TAMPERED,
+        test_lint_chapter.TAMPERED,
+        test_lint_equations.TAMPERED,
+        test_lint_planted.TAMPERED,
+        test_lint_planted.IN_CHAPTER,
+    ]
+    shown = {rule for table in tables for rule, _ in table.values()}
+    # These three have tests of their own.
+    shown |= {lint.executed, lint.normal_form, lint.drawings_named}
+    assert shown == set(lint.RULES)
 
 
 def test_notebooks_and_tests_agree_on_what_a_chapter_is() -> None:

@@ -13,7 +13,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from test_lint import good, page, source
 
-EXPLORER = "<figure class='attn-explorer'><img alt='a red cross'></figure>"
+EXPLORER = (
+    "<figure class='attn-explorer'><figcaption>Look at the edge.</figcaption>"
+    "<img alt='a red cross'></figure>"
+)
 LIVE = """\
 # Live: one knob
 from ipywidgets import interact
@@ -25,6 +28,12 @@ A **query (查询)** asks, and the queries ask again.
 ## Exercises
 
 **1 ★ Pencil (5 min).** One.
+
+<details><summary>Outline</summary>
+
+Count.
+
+</details>
 
 **2 ★★ Code (20 min).** Two.
 

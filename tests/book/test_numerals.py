@@ -28,7 +28,14 @@ NUMBERS = {
     "![a 12](b13.svg) [c](d14.md) <img width='15'>": [],
     "[Luo et al. 2016](a.md), in 2016": ["2016"],
     "chapter 12, tables 12 and 13, issue 1447, section 3.14": [],
-    "10. ten (20 min), arXiv:1711.07971": [],
+    "figures 10–12, exercises 10, 11 or 12; p. 14, eq. 2.13": [],
+    "10. ten **(20 min).** arXiv:1711.07971": [],
+    "it takes (20 min)": ["20"],
+    "step 417, steps 12, part 59 %": ["417", "12", "59"],
+    "table 12.5 dB, page 12 %, figure 12.5": ["12.5", "12", "12.5"],
+    "table 59 dB, section 3.14 %, page 1,536": ["59", "3.14", "1,536"],
+    "chapter 12 and 59 % of it": ["59"],
+    "exercise 64 × 96, issue 12 pixels": ["64", "96", "12"],
     "chapter 1, 12 pixels": ["12"],
 }
 

@@ -89,6 +89,19 @@ REFUSED = {
     "Inner\nproducts are": "'Inner products': the book says 'dot product'",
     "a question vector": ("'question vector': the book says 'query' (long)"),
     "Colored": "'Colored': the book says 'colour*'",
+    "an inner-product": "'inner-product': the book says 'dot product'",
+    "an *inner* product": "'inner product': the book says 'dot product'",
+    "_inner_ **product**": "'inner product': the book says 'dot product'",
+    "inner\u2011product": "'inner\u2011product': the book says 'dot product'",
+    "![an inner product](a.svg)": (
+        "'inner product': the book says 'dot product'"
+    ),
+    "<img alt='inner product'>": (
+        "'inner product': the book says 'dot product'"
+    ),
+    '<svg aria-label="inner product">': (
+        "'inner product': the book says 'dot product'"
+    ),
     "[an inner product](a.ipynb)": (
         "'inner product': the book says 'dot product'"
     ),
@@ -151,6 +164,28 @@ def test_introductions_agree(text: str, said: str) -> None:
 )
 def test_plural_and_capital_are_free(text: str) -> None:
     assert list(terms.introductions_agree(notebook(text), DATA)) == []
+
+
+def test_a_hyphen_makes_no_other_word() -> None:
+    data = vocabulary.parse(
+        {
+            "terms": [
+                {
+                    "term": "self-attention",
+                    "chinese": "自注意力",
+                    "definition": "A.",
+                    "forbidden": ["self attention", "intra-attention"],
+                }
+            ]
+        }
+    )
+    for text, count in (
+        ("Self-attention, self-*attention*, self\u2011attention", 0),
+        ("self attention", 1),
+        ("intra attention", 1),
+    ):
+        found = list(vocabulary.forbidden(text, data))
+        assert len(found) == count, text
 
 
 def test_no_use_before_the_introduction() -> None:

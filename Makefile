@@ -12,7 +12,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 \
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 120 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .PHONY: book test lint unit nbval pages pdf colab notebooks serve setup clean

@@ -40,7 +40,7 @@ import lint
 import pictures
 import stamps
 
-CELL_SECONDS = 300
+CELL_SECONDS = 120
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
 METADATA = {
     "kernelspec": {

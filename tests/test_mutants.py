@@ -253,8 +253,8 @@ MUTANTS = [
     Mutant(
         "entropy of signed weights",
         "maps.py",
-        "size = attention.abs()",
-        "size = attention",
+        "size = attention.to(wide(attention.dtype)).abs()",
+        "size = attention.to(wide(attention.dtype))",
     ),
     Mutant(
         "reach squared",

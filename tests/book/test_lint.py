@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import lint
@@ -78,6 +78,21 @@ def raw(notebook: NotebookNode) -> lint.Page:
         notebook,
         notebooks.dump(notebooks.normalise(notebook)),
     )
+
+
+def noticed(
+    rule: Callable[[lint.Page], Iterable[str]],
+    tamper: Callable[[NotebookNode], None],
+    notebook: NotebookNode,
+    look: Callable[[NotebookNode], lint.Page],
+) -> None:
+    """Assert that a rule is content, then finds a fault, and lint with it."""
+    assert list(rule(look(notebook))) == []
+    tamper(notebook)
+    complaints = list(rule(look(notebook)))
+    assert complaints
+    found = "\n".join(lint.lint([look(notebook)]))
+    assert all(complaint in found for complaint in complaints), found
 
 
 def test_the_good_notebook_is_good() -> None:
@@ -243,11 +258,7 @@ def test_rule_fails_on_a_tampered_copy(
     rule: Callable[[lint.Page], list[str]],
     tamper: Callable[[NotebookNode], None],
 ) -> None:
-    notebook = good()
-    assert list(rule(page(notebook))) == []
-    tamper(notebook)
-    assert list(rule(page(notebook)))
-    assert lint.lint([page(notebook)])
+    noticed(rule, tamper, good(), page)
 
 
 @pytest.mark.parametrize("count", [None, 1, 7])

@@ -11,7 +11,16 @@ import rules_figures
 import rules_terms
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from test_lint import add_prose, good, html, metadata, outputs, page, source
+from test_lint import (
+    add_prose,
+    good,
+    html,
+    metadata,
+    noticed,
+    outputs,
+    page,
+    source,
+)
 from test_lint_chapter import (
     EXPLORED,
     EXPLORER,
@@ -161,10 +170,7 @@ def test_rule_fails_on_a_tampered_copy(
     rule: Callable[[lint.Page], list[str]],
     tamper: Callable[[NotebookNode], None],
 ) -> None:
-    notebook = good()
-    assert list(rule(page(notebook))) == []
-    tamper(notebook)
-    assert list(rule(page(notebook)))
+    noticed(rule, tamper, good(), page)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +181,7 @@ def test_rule_fails_on_a_tampered_chapter(
     rule: Callable[[lint.Page], list[str]],
     tamper: Callable[[NotebookNode], None],
 ) -> None:
-    notebook = chapter()
-    assert list(rule(read(book, notebook, "reach"))) == []
-    tamper(notebook)
-    assert list(rule(read(book, notebook, "reach")))
+    noticed(rule, tamper, chapter(), lambda nb: read(book, nb, "reach"))
 
 
 @pytest.mark.parametrize("text", PLAIN)

@@ -3,10 +3,9 @@
     P = softmax(scale * q k^T),  out = P v
     lse_i = log sum_j exp(scale * q_i . k_j)
 
-The forward pass walks over tiles of rows and keeps q, k, v, out and lse:
-O(N C) numbers, never the N x M map. The backward pass rebuilds each tile of P
-from one subtraction, P_ij = exp(scale * q_i . k_j - lse_i), and uses (with dO
-the gradient of out)
+The forward pass keeps q, k, v, out and lse: O(N C) numbers, never the N x M
+map. The backward pass rebuilds the map tile by tile from one subtraction,
+P_ij = exp(scale * q_i . k_j - lse_i), and uses (with dO the gradient of out)
 
     dV = P^T dO
     dP = dO V^T
@@ -14,9 +13,12 @@ the gradient of out)
     dq = scale * dS k
     dk = scale * dS^T q
 
-where the row sum comes from sum_j P_ij dP_ij = dO_i . out_i. The tiling is
-that of Rabe and Staats (arXiv 2112.05682), the identity for the backward pass
-that of FlashAttention (arXiv 2205.14135).
+where the row sum comes from sum_j P_ij dP_ij = dO_i . out_i. Knowing lse, a
+tile needs no other tile of its row: it can be cut in both directions, as a
+matrix product likes it. Only the forward pass, which finds lse, works on whole
+rows, or leaves them to PyTorch's fused kernel, which hands lse over. Tiling:
+Rabe and Staats (arXiv 2112.05682); the row sum: FlashAttention (arXiv
+2205.14135).
 
 ``RecomputedAttention`` is the form to read. ``chunked_attention`` runs the
 same two kernels as a ``torch.library`` operator, so that ``torch.compile`` and
@@ -33,20 +35,18 @@ from torch.autograd.function import once_differentiable
 
 from attnlib._checks import wide
 
-# Scores held at a time: 2 MiB in float32, about what one core's cache takes.
-TILE = 2**19
+# Sides of a tile of scores: 2 MiB in float32, about one core's cache
+# (measured). A GPU wants more work a call; its sides are a guess.
+TILE = {"cpu": (512, 1024), "cuda": (2048, 4096)}
 
 
-def _tiles(batch: int, rows: int, keys: int) -> Iterator[tuple[slice, slice]]:
-    """Cut (batch, rows) into tiles of about ``TILE`` scores over all keys."""
-    if batch == 0 or rows == 0:
-        return
-    step = min(rows, max(64, TILE // (batch * keys)))
-    group = min(batch, max(1, TILE // (step * keys)))
-    for b in range(0, batch, group):
-        maps = slice(b, min(b + group, batch))
-        for i in range(0, rows, step):
-            yield maps, slice(i, min(i + step, rows))
+def _sides(device: str) -> tuple[int, int]:
+    return TILE.get(device, TILE["cpu"])
+
+
+def _pieces(size: int, step: int) -> Iterator[slice]:
+    for start in range(0, size, step):
+        yield slice(start, min(start + step, size))
 
 
 class _Scratch:
@@ -65,21 +65,47 @@ class _Scratch:
 def _forward(
     q: Tensor, k: Tensor, v: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Return out (B, N, dv) and lse (B, N, 1) in the dtype of accumulation."""
-    acc = wide(q.dtype)
+    """Return out (B, N, dv) and lse (B, N, 1), some rows at a time."""
+    if _kernel_knows(q, v):
+        return _fused_forward(q, k, v, scale)
+    acc, (maps, rows, keys) = wide(q.dtype), (*q.shape[:2], k.shape[1])
     q, kt, v = q.to(acc), (scale * k.to(acc)).mT, v.to(acc)
-    out = q.new_empty(*q.shape[:2], v.shape[-1])
-    lse = q.new_empty(*q.shape[:2], 1)
+    out = q.new_empty(maps, rows, v.shape[-1])
+    lse = q.new_empty(maps, rows, 1)
+    height, width = _sides(q.device.type)
+    area = 2 * height * width  # one buffer here, two in the backward pass
+    step = min(max(rows, 1), max(64, area // keys))
+    group = max(1, area // (step * keys))
     scratch = _Scratch(q)
-    for b, i in _tiles(q.shape[0], q.shape[1], kt.shape[-1]):
-        rows = q[b, i]
-        shape = (*rows.shape[:2], kt.shape[-1])
-        s = torch.bmm(rows, kt[b], out=scratch(*shape))  # (b, i, M)
-        top = s.amax(-1, keepdim=True)
-        total = s.sub_(top).exp_().sum(-1, keepdim=True)
-        out[b, i] = torch.bmm(s, v[b]).div_(total)
-        lse[b, i] = total.log_().add_(top)
+    for b in _pieces(maps, group):
+        for i in _pieces(rows, step):
+            shape = (*q[b, i].shape[:2], keys)
+            s = torch.bmm(q[b, i], kt[b], out=scratch(*shape))  # (b, i, M)
+            top = s.amax(-1, keepdim=True)
+            total = s.sub_(top).exp_().sum(-1, keepdim=True)
+            out[b, i] = torch.bmm(s, v[b]).div_(total)
+            lse[b, i] = total.log_().add_(top)
     return out, lse
+
+
+def _kernel_knows(q: Tensor, v: Tensor) -> bool:
+    """Whether PyTorch's fused CPU kernel takes q and v as they are.
+
+    Equal widths: padding the keys to wider values costs more than it saves.
+    """
+    old = torch.__version__.startswith("2.4.") and q.dtype == torch.float16
+    fits = q.shape[-1] == v.shape[-1] > 1 and q.numel() > 0
+    return q.device.type == "cpu" and fits and not old
+
+
+def _fused_forward(
+    q: Tensor, k: Tensor, v: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Let the fused kernel compute out, and hand over its log-sum-exp."""
+    q, k, v = (t[:, None].contiguous() for t in (q, k, v))  # (B, 1, N, d)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    out, lse = kernel(q, k, v, scale=scale)
+    return out[:, 0], lse.view(*q.shape[:1], -1, 1)
 
 
 def _backward(
@@ -91,23 +117,32 @@ def _backward(
     lse: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return dq, dk, dv in the dtype of q, k, v."""
+    """Return dq, dk, dv in the dtype of q, k, v, one tile at a time."""
     dtype, acc = q.dtype, wide(q.dtype)
     grad, q, k, v = grad.to(acc), q.to(acc), k.to(acc), v.to(acc)
-    kt, vt = (scale * k).mT, v.mT
-    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
     # sum_j P_ij dP_ij, (B, N, 1)
     row_sum = (grad * out.to(acc)).sum(-1, keepdim=True)
+    maps, rows, keys = (*q.shape[:2], k.shape[1])
+    height, width = _sides(q.device.type)
+    step = min(max(rows, 1), height)
+    span = min(keys, height * width // step)
+    group = max(1, height * width // (step * span))
     scores, slopes = _Scratch(q), _Scratch(q)
-    for b, i in _tiles(q.shape[0], q.shape[1], kt.shape[-1]):
-        shape = (*q[b, i].shape[:2], kt.shape[-1])
-        s = torch.bmm(q[b, i], kt[b], out=scores(*shape))
-        p = s.sub_(lse[b, i]).exp_()
-        dv[b].baddbmm_(p.mT, grad[b, i])
-        dp = torch.bmm(grad[b, i], vt[b], out=slopes(*shape))
-        ds = dp.sub_(row_sum[b, i]).mul_(p)
-        dq[b, i] = torch.bmm(ds, k[b])
-        dk[b].baddbmm_(ds.mT, q[b, i])
+    for b in _pieces(maps, group):
+        for j in _pieces(keys, span):
+            kj, vt = k[b, j], v[b, j].mT
+            kt = (scale * kj).mT
+            for i in _pieces(rows, step):
+                qi, gi = q[b, i], grad[b, i]
+                shape = (*qi.shape[:2], kj.shape[1])
+                s = torch.bmm(qi, kt, out=scores(*shape))
+                p = s.sub_(lse[b, i]).exp_()
+                dv[b, j].baddbmm_(p.mT, gi)
+                dp = torch.bmm(gi, vt, out=slopes(*shape))
+                ds = dp.sub_(row_sum[b, i]).mul_(p)
+                dq[b, i].baddbmm_(ds, kj)
+                dk[b, j].baddbmm_(ds.mT, qi)
     return dq.mul_(scale).to(dtype), dk.mul_(scale).to(dtype), dv.to(dtype)
 
 

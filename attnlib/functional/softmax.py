@@ -142,10 +142,33 @@ def explain_softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Choice:
     if refusal:
         return Choice("chunked", refusal)
     d, dv = q.shape[-1], v.shape[-1]
-    if d < dv:
+    if q.device.type == "cpu" and q.dtype != torch.bfloat16:
+        return _on_cpu(q, d, dv)
+    if q.device.type == "cuda" and d < dv:
         reason = f"value width {dv} > key width {d}: padding costs more scores"
         return Choice("chunked", reason)
     reason = f"key width {d}, value width {dv}: the fused kernel takes them"
+    return Choice("sdpa", reason)
+
+
+def _on_cpu(q: Tensor, d: int, dv: int) -> Choice:
+    """Choose where both fast forms can run: what was measured to be faster.
+
+    In bfloat16 that is the fused kernel, for all widths (measured with AMX).
+    """
+    if d != dv:
+        reason = f"value width {dv}, key width {d}: padding costs more scores"
+        return Choice("chunked", reason)
+    # A traced graph must hold for every batch.
+    if not torch.compiler.is_compiling():
+        maps, threads = q.shape[:-2].numel(), torch.get_num_threads()
+        if maps < threads:
+            reason = (
+                f"{maps} map(s) < {threads} threads: backward, the fused "
+                "kernel gives a thread a whole map, and the others idle"
+            )
+            return Choice("chunked", reason)
+    reason = f"width {d} of keys and values: the fused kernel takes them"
     return Choice("sdpa", reason)
 
 

@@ -4,7 +4,15 @@
 one of the same shape.
 """
 
-from attnlib import catalog, checkpoints, cost, functional, maps
+from attnlib import (
+    catalog,
+    checkpoints,
+    cost,
+    functional,
+    maps,
+    measured,
+    memory,
+)
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
@@ -23,4 +31,6 @@ __all__ = [
     "list_blocks",
     "load_reference",
     "maps",
+    "measured",
+    "memory",
 ]

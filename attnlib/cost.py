@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnlib._checks import check_choice
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.functional import explain_softmax_attention
+from attnlib.memory import kept_bytes
 
 
 class Cost(NamedTuple):
@@ -100,19 +100,6 @@ def count(
         ValueError: an unknown ``impl``, or a shape that the block does not
             take.
     """
-    tensors = (*block.parameters(), *block.buffers())
-    own = {t.untyped_storage().data_ptr() for t in tensors}
-    kept: dict[int, int] = {}
-    # A freed storage could hand its address to the next.
-    alive: list[Tensor] = []
-
-    def pack(t: Tensor) -> Tensor:
-        storage = t.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(t)
-        return t
-
     weight = next(block.parameters())
     x = torch.randn(shape, dtype=weight.dtype, device=weight.device)
     x.requires_grad_()
@@ -121,8 +108,8 @@ def count(
     try:
         block.train()
         block.impl = impl
-        with saved_tensors_hooks(pack, lambda t: t):
-            block(x)
+        tensors = (*block.parameters(), *block.buffers())
+        kept = kept_bytes(block, x, without=tensors)
         block.impl = "reference" if "sdpa" in block.impls else impl
         with FlopCounterMode(display=False) as flops:
             block(x)
@@ -132,7 +119,7 @@ def count(
         for buffer, value in zip(block.buffers(), buffers, strict=True):
             buffer.copy_(value)
     parameters = sum(p.numel() for p in block.parameters())
-    return Cost(parameters, flops.get_total_flops() // 2, sum(kept.values()))
+    return Cost(parameters, flops.get_total_flops() // 2, kept)
 
 
 def _impl(block: Any, impl: str | None) -> str:

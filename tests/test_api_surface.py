@@ -24,6 +24,8 @@ PUBLIC = {
         "list_blocks",
         "load_reference",
         "maps",
+        "measured",
+        "memory",
     },
     "attnlib.exercises": {
         "Verdict",
@@ -49,6 +51,7 @@ PUBLIC = {
         "row_sums",
         "support",
     },
+    "attnlib.measured": {"load", "names"},
     "attnlib.plots": {
         "Explorer",
         "ShapeTrace",
@@ -57,11 +60,13 @@ PUBLIC = {
         "setup_notebook",
         "shape_trace",
         "show_cost",
+        "show_growth",
         "show_images",
+        "show_ratios",
     },
 }
 # They draw, set up or register: nothing comes back that has a shape.
-WITHOUT_RESULT = {"exercise", "setup_notebook", "show_images"}
+WITHOUT_RESULT = {"exercise", "setup_notebook", "show_images", "show_ratios"}
 MODULES = [m.name for m in pkgutil.walk_packages(attnlib.__path__, "attnlib.")]
 
 

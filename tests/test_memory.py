@@ -13,7 +13,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from attnlib import NonLocal
 from attnlib.cost import count
@@ -23,6 +22,7 @@ from attnlib.functional import (
     explain_softmax_attention,
     softmax_attention,
 )
+from attnlib.memory import allocations
 
 LEAN = [
     ("embedded_gaussian", "sdpa"),
@@ -44,16 +44,6 @@ def test_bytes_kept_grow_as_n(pairwise, impl):
     assert kept[1] < plain[1] / 8
 
 
-def largest_allocation(function, *inputs):
-    """Return the bytes of the largest allocation, forward and backward."""
-    inputs = [t.clone().requires_grad_() for t in inputs]
-    cpu = [ProfilerActivity.CPU]
-    with profile(activities=cpu, profile_memory=True) as prof:
-        function(*inputs).sum().backward()
-    events = prof.profiler.kineto_results.events()
-    return max(e.nbytes() for e in events if e.name() == "[memory]")
-
-
 @pytest.mark.parametrize(("pairwise", "impl"), LEAN)
 def test_no_n_by_n_tensor(pairwise, impl):
     """No tensor of a lean form is as large as the map; a plain one is."""
@@ -71,9 +61,9 @@ def test_no_n_by_n_tensor(pairwise, impl):
         return function(q, k, v, impl=impl)
 
     plain = partial(call, impl="reference")
-    assert largest_allocation(plain, q, k, v) >= 4 * n * n
+    assert allocations(plain, q, k, v).largest >= 4 * n * n
     lean = partial(call, impl=impl)
-    assert largest_allocation(lean, q, k, v) <= 4 * n * n / 8
+    assert allocations(lean, q, k, v).largest <= 4 * n * n / 8
 
 
 MEASURE = """

@@ -1,4 +1,4 @@
-"""Pictures for the book: photographs, grids, shape tables, explorers.
+"""Pictures for the book: photographs, grids, costs, shapes, explorers.
 
 Nothing here computes attention. ``matplotlib``, ``numpy`` and ``scikit-image``
 are imported when a function needs them (``pip install attnlib[plots]``), so
@@ -6,12 +6,8 @@ are imported when a function needs them (``pip install attnlib[plots]``), so
 """
 
 from attnlib.plots.explorer import Explorer, explore
-from attnlib.plots.stills import (
-    photograph,
-    setup_notebook,
-    show_cost,
-    show_images,
-)
+from attnlib.plots.growth import show_cost, show_growth, show_ratios
+from attnlib.plots.stills import photograph, setup_notebook, show_images
 from attnlib.plots.trace import ShapeTrace, shape_trace
 
 __all__ = [
@@ -22,5 +18,7 @@ __all__ = [
     "setup_notebook",
     "shape_trace",
     "show_cost",
+    "show_growth",
     "show_images",
+    "show_ratios",
 ]

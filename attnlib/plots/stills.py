@@ -1,15 +1,14 @@
-"""Still figures: notebook set-up, photographs, grids of images, cost."""
+"""Still figures: notebook set-up, photographs, grids of images."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from attnlib import cost
 from attnlib._checks import check_choice
 
 _PHOTOGRAPHS = (
@@ -173,85 +172,3 @@ def show_images(
                 markeredgewidth=2.2,
             )
     plt.show()
-
-
-_COSTS = {
-    "parameters": "parameters",
-    "macs": "multiply-adds, forward",
-    "kept_bytes": "bytes kept for backward",
-}
-_LINES = (
-    ("-", "black", "o"),
-    ("--", "#b2182b", "s"),
-    (":", "#2166ac", "^"),
-    ("-.", "#1b7837", "D"),
-)
-
-
-def show_cost(
-    blocks: Mapping[str, tuple[nn.Module, str | None]],
-    sides: Sequence[int],
-    *,
-    fields: Sequence[str] = ("macs", "kept_bytes"),
-) -> dict[str, dict[str, float]]:
-    """Draw cost against N on log axes; return the fitted exponents.
-
-    The cost of a block on a square map of one image comes from
-    :func:`attnlib.cost.closed_form`. An exponent is the slope of the least
-    squares line through the points of the larger half: 2 means that twice the
-    positions cost four times as much.
-
-    Args:
-        blocks: what to compare, name to ``(block, impl)``; at most four.
-        sides: heights H = W of the maps, rising, at least two.
-        fields: ``"macs"``, ``"kept_bytes"`` or ``"parameters"``, one axis
-            each.
-
-    Shape:
-        - Output: ``exponents[field][name]``, a number
-
-    Raises:
-        ValueError: an unknown field, more than four blocks, fewer than two
-            sides.
-    """
-    import matplotlib.pyplot as plt
-
-    for field in fields:
-        check_choice("fields", field, _COSTS)
-    if len(blocks) > len(_LINES) or len(sides) < 2:
-        raise ValueError(
-            f"blocks must be at most {len(_LINES)} and sides at least 2, "
-            f"got {len(blocks)} and {len(sides)}"
-        )
-    positions = torch.tensor(sides, dtype=torch.float64) ** 2
-    late = len(sides) // 2 if len(sides) > 3 else 0
-    _, axes = plt.subplots(
-        1, len(fields), figsize=(6.4, 3.0), squeeze=False, sharex=True
-    )
-    exponents: dict[str, dict[str, float]] = {}
-    for axis, field in zip(axes.flat, fields, strict=True):
-        exponents[field] = {}
-        for (name, (block, impl)), (dash, color, marker) in zip(
-            blocks.items(), _LINES, strict=False
-        ):
-            channels: int = block.in_channels  # type: ignore[assignment]
-            costs = [
-                cost.closed_form(block, (1, channels, s, s), impl=impl)
-                for s in sides
-            ]
-            values = torch.tensor(
-                [float(getattr(c, field)) for c in costs], dtype=torch.float64
-            )
-            x, y = positions.log()[late:], values.log()[late:]
-            x = x - x.mean()
-            slope = ((x @ y) / (x @ x)).item()
-            exponents[field][name] = slope
-            label = f"{name}: $N^{{{slope:.2f}}}$"
-            axis.loglog(
-                positions, values, dash, color=color, marker=marker,
-                markersize=4, label=label,
-            )  # fmt: skip
-        axis.set(title=_COSTS[field], xlabel="positions N")
-        axis.legend(frameon=False, fontsize=9)
-    plt.show()
-    return exponents

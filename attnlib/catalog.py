@@ -41,7 +41,7 @@ class BlockInfo:
 
     Attributes:
         key: name for :func:`attnlib.create_block`.
-        cls: the block's class.
+        cls: the block's class, the first of its paper.
         title: title of the paper or document that defines it.
         year: of publication.
         arxiv: identifier on arXiv, empty where there is none.
@@ -52,6 +52,7 @@ class BlockInfo:
             reads.
         dims: numbers of spatial dimensions that it takes.
         claims: what the paper says about cost and gain.
+        others: further public classes of the same paper.
     """
 
     key: str
@@ -64,6 +65,7 @@ class BlockInfo:
     sources: tuple[str, ...]
     dims: tuple[int, ...] = (2,)
     claims: tuple[Claim, ...] = ()
+    others: tuple[type[nn.Module], ...] = ()
 
 
 _BLOCKS = (
@@ -140,7 +142,8 @@ def create_block(key: str, in_channels: int, **options: Any) -> nn.Module:
     """Build a block by its name.
 
     Args:
-        key: a name from :func:`attnlib.list_blocks`.
+        key: a name from :func:`attnlib.list_blocks`, or the name of a public
+            class of one of these blocks.
         in_channels: C, channels of its input.
         options: keyword arguments of the block's class; an unknown one raises
             ``TypeError``.
@@ -157,5 +160,8 @@ def create_block(key: str, in_channels: int, **options: Any) -> nn.Module:
         >>> type(create_block("nonlocal", 64, pairwise="dot_product")).__name__
         'NonLocal'
     """
-    check_choice("key", key, CATALOG)
-    return CATALOG[key].cls(in_channels, **options)
+    classes = {key: info.cls for key, info in CATALOG.items()}
+    for info in CATALOG.values():
+        classes |= {cls.__name__: cls for cls in (info.cls, *info.others)}
+    check_choice("key", key, classes)
+    return classes[key](in_channels, **options)

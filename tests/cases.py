@@ -1,7 +1,7 @@
 """The blocks to test: every entry of the catalogue, with its options.
 
-A new block is tested by its catalogue entry alone; a row in ``VARIANTS`` adds
-the options that are worth a case of their own.
+A new block is tested by its catalogue entry and a module in ``systems``, which
+names its options and the laws that hold for it.
 """
 
 from __future__ import annotations
@@ -9,32 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import systems
 import torch
 from torch import Tensor, nn
 
 from attnlib.catalog import CATALOG, create_block
 
 CHANNELS = 8
-PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 SIZES = {1: (11,), 2: (5, 7), 3: (3, 4, 5)}
-
-VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "selfattention": [{}, {"reduction": 4, "gamma": True}],
-    "nonlocal": [
-        *(
-            {"pairwise": pairwise, "subsample": subsample}
-            for pairwise in PAIRWISE
-            for subsample in (None, "before", "after")
-        ),
-        {"scale": True, "norm": False},
-        {"norm": "affine", "out_bias": False, "inter_channels": 3},
-        {"dims": 1},
-        {"dims": 1, "subsample": "after", "pairwise": "concatenation"},
-        {"dims": 3},
-        {"dims": 3, "subsample": "before", "scale": True},
-        {"dims": 3, "subsample": "after", "pairwise": "gaussian"},
-    ],
-}
+VARIANTS: dict[str, list[dict[str, Any]]] = systems.table("VARIANTS")
 
 
 @dataclass(frozen=True)
@@ -53,12 +36,15 @@ class Case:
         return SIZES[self.dims]
 
     @property
-    def pooled(self) -> bool:
-        return bool(self.options.get("subsample"))
+    def traits(self) -> set[str]:
+        """The laws that hold, of ``systems.TRAITS``."""
+        found: set[str] = systems.owner(self.key).traits(self)
+        assert found <= systems.TRAITS
+        return found
 
     @property
-    def softmax(self) -> bool:
-        return "gaussian" in self.options.get("pairwise", "gaussian")
+    def pooled(self) -> bool:
+        return "pooled" in self.traits
 
     def __str__(self) -> str:
         options = "-".join(f"{value}" for value in self.options.values())
@@ -113,10 +99,14 @@ def gradients(block: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return {"output": y.detach(), **dict(zip(leaves, grads, strict=True))}
 
 
+# Every key and every further class of the catalogue.
+KEYS = [
+    key
+    for info in CATALOG.values()
+    for key in (info.key, *(cls.__name__ for cls in info.others))
+]
 CASES = [
-    Case(key, options)
-    for key in CATALOG
-    for options in VARIANTS.get(key, [{}])
+    Case(key, options) for key in KEYS for options in VARIANTS.get(key, [{}])
 ]
 IMPL_CASES = [
     (case, impl)
@@ -124,3 +114,8 @@ IMPL_CASES = [
     for impl in case.build().impls
     if impl != "reference"
 ]
+
+
+def having(trait: str) -> list[Case]:
+    """Return the cases for which a law holds."""
+    return [case for case in CASES if trait in case.traits]

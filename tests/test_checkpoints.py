@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from cases import PAIRWISE, randomise
+from cases import randomise
+from systems.non_local import PAIRWISE
 
 from attnlib import NonLocal, SelfAttention, load_reference
 

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+import systems
 import torch
 from safetensors.torch import load_file
 
-from attnlib import NonLocal, SelfAttention, load_reference
+from attnlib import load_reference
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.json"))
@@ -16,28 +17,9 @@ FILES = sorted(GOLDEN.glob("*.json"))
 
 def build(facts, impl):
     """Return the block that the recorded run describes, and its source."""
-    args = facts["args"]
-    if facts["block"] == "selfattention":
-        gamma = facts["variant"] == "post"
-        reduction = args.get("k", 8) if gamma else 1
-        block = SelfAttention(
-            args["in_channels"], reduction=reduction, gamma=gamma, impl=impl
-        )
-        return block, "post" if gamma else "document"
-    if facts["block"] == "nonlocal":
-        pool = {"after_conv": "after", "before_conv": "before"}
-        block = NonLocal(
-            args["in_channels"],
-            inter_channels=args["inter_channels"],
-            dims=args["dimension"],
-            pairwise=args["mode"],
-            subsample=pool[args["pool"]] if args["sub_sample"] else None,
-            scale=args["use_scale"],
-            norm=args["bn_layer"],
-            impl=impl,
-        )
-        return block, facts["variant"]
-    raise AssertionError(f"no adapter for {facts['block']}")
+    owners = [m for m in systems.modules() if facts["block"] in m.GOLDEN]
+    assert len(owners) == 1, f"who builds {facts['block']}?"
+    return owners[0].golden(facts, impl)
 
 
 def load(path):
@@ -57,8 +39,9 @@ CASES = [
 ]
 
 
-def test_both_blocks_have_a_case():
-    assert {"selfattention", "nonlocal"} <= {path.stem for path in FILES}
+def test_every_system_has_a_case():
+    known = set().union(*(module.GOLDEN for module in systems.modules()))
+    assert known == {json.loads(path.read_text())["block"] for path in FILES}
 
 
 @pytest.mark.parametrize(

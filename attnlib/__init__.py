@@ -13,6 +13,11 @@ from attnlib import (
     measured,
     memory,
 )
+from attnlib.blocks.danet import (
+    ChannelAttention,
+    DANetHead,
+    PositionAttention,
+)
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
@@ -21,7 +26,10 @@ from attnlib.checkpoints import load_reference
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChannelAttention",
+    "DANetHead",
     "NonLocal",
+    "PositionAttention",
     "SelfAttention",
     "catalog",
     "checkpoints",

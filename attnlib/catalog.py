@@ -14,6 +14,11 @@ from typing import Any
 from torch import nn
 
 from attnlib._checks import check_choice
+from attnlib.blocks.danet import (
+    ChannelAttention,
+    DANetHead,
+    PositionAttention,
+)
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.self_attention import SelfAttention
 
@@ -52,7 +57,9 @@ class BlockInfo:
             reads.
         dims: numbers of spatial dimensions that it takes.
         claims: what the paper says about cost and gain.
-        others: further public classes of the same paper.
+        others: further blocks of the same paper.
+        heads: classes of the same paper that take a map and return something
+            else.
     """
 
     key: str
@@ -66,6 +73,7 @@ class BlockInfo:
     dims: tuple[int, ...] = (2,)
     claims: tuple[Claim, ...] = ()
     others: tuple[type[nn.Module], ...] = ()
+    heads: tuple[type[nn.Module], ...] = ()
 
 
 _BLOCKS = (
@@ -113,6 +121,25 @@ _BLOCKS = (
                 "less than 5 % more computation",
                 "one block in Mask R-CNN",
                 "section 6",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="danet",
+        cls=PositionAttention,
+        others=(ChannelAttention,),
+        heads=(DANetHead,),
+        title="Dual Attention Network for Scene Segmentation",
+        year=2019,
+        arxiv="1809.02983",
+        part="reach",
+        chapter="book/reach/danet",
+        sources=("official", "mmseg"),
+        claims=(
+            Claim(
+                "81.5 % mean IoU with fine annotations alone",
+                "Cityscapes test set, ResNet-101",
+                "abstract",
             ),
         ),
     ),

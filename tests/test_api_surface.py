@@ -14,6 +14,9 @@ from attnlib import catalog, create_block, list_blocks
 
 PUBLIC = {
     "attnlib": {
+        "ChannelAttention",
+        "DANetHead",
+        "PositionAttention",
         "NonLocal",
         "SelfAttention",
         "catalog",
@@ -36,6 +39,8 @@ PUBLIC = {
     "attnlib.functional": {
         "Choice",
         "RecomputedAttention",
+        "channel_attention",
+        "channel_weights",
         "concatenation_attention",
         "concatenation_weights",
         "dot_product_attention",
@@ -94,13 +99,14 @@ def test_public_functions_say_what_they_take(name):
 
 
 def test_catalogue():
-    names = ["selfattention", "nonlocal"]
+    names = ["selfattention", "nonlocal", "danet"]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
-    assert list_blocks("reach") == ["nonlocal"]
+    assert list_blocks("reach") == ["nonlocal", "danet"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
-        assert info.cls.__name__ in attnlib.__all__
+        for cls in (info.cls, *info.others, *info.heads):
+            assert cls.__name__ in attnlib.__all__
         assert isinstance(create_block(key, 8), info.cls)
         assert info.part in catalog.PARTS
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import torch
-from cases import CASES, CHANNELS, IMPL_CASES, Case, randomise
+from cases import CASES, CHANNELS, IMPL_CASES, randomise
 
 from attnlib import create_block
 from attnlib.catalog import CATALOG
@@ -253,18 +253,28 @@ def test_exports_with_dynamic_size(case, impl):
     torch.testing.assert_close(program.module()(other), block(other))
 
 
-@pytest.mark.parametrize("info", CATALOG.values(), ids=lambda info: info.key)
-def test_signature(info):
+CLASSES = [
+    cls for info in CATALOG.values() for cls in (info.cls, *info.others)
+]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_signature(cls):
     """Channels first, every option by keyword, no catch-all."""
-    parameters = list(inspect.signature(info.cls).parameters.values())
+    parameters = list(inspect.signature(cls).parameters.values())
     assert parameters[0].name == "in_channels"
-    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[1:])
+    required = [p for p in parameters if p.default is p.empty]
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[len(required) :])
     assert {"impl", "device", "dtype"} <= {p.name for p in parameters}
-    assert Case(info.key).build().impls[:2] == ("auto", "reference")
 
 
-@pytest.mark.parametrize("info", CATALOG.values(), ids=lambda info: info.key)
-def test_docstring_has_its_sections(info):
-    text = inspect.getdoc(info.cls)
+@each
+def test_forms_have_names(case):
+    assert case.build().impls[:2] == ("auto", "reference")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_docstring_has_its_sections(cls):
+    text = inspect.getdoc(cls)
     for section in ("Args:", "Shape:", "Raises:", "Reference:", "Example:"):
         assert section in text, section

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attnlib._checks import check_choice
-from attnlib.checkpoints import non_local, self_attention
+from attnlib.checkpoints import danet, non_local, self_attention
 from attnlib.checkpoints.names import Sources
 
 
@@ -110,4 +110,8 @@ def _core(shape: torch.Size) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-_SOURCES: Sources = {**self_attention.SOURCES, **non_local.SOURCES}
+_SOURCES: Sources = {
+    **self_attention.SOURCES,
+    **non_local.SOURCES,
+    **danet.SOURCES,
+}

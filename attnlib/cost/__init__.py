@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnlib._checks import check_choice
-from attnlib.cost import non_local, self_attention
+from attnlib.cost import danet, non_local, self_attention
 from attnlib.cost.parts import Formula
 from attnlib.memory import kept_bytes
 
@@ -120,4 +120,5 @@ def _impl(block: Any, impl: str | None) -> str:
 _FORMULAS: dict[type[nn.Module], Formula] = {
     **self_attention.FORMULAS,
     **non_local.FORMULAS,
+    **danet.FORMULAS,
 }

@@ -1,5 +1,6 @@
 """Attention without parameters: the plain formula beside its fast forms."""
 
+from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.pairwise import (
     concatenation_attention,
@@ -17,6 +18,8 @@ from attnlib.functional.softmax import (
 __all__ = [
     "Choice",
     "RecomputedAttention",
+    "channel_attention",
+    "channel_weights",
     "concatenation_attention",
     "concatenation_weights",
     "dot_product_attention",

@@ -9,6 +9,7 @@ A module may define
 - ``rebuild(block, x, weights)``: the block's output from its attention map.
 - ``golden(facts, impl)``: block and source of a recorded run, where
   ``facts["block"]`` is one of ``GOLDEN``.
+- ``outputs(facts)``: the endings of its outputs' names, where it has several.
 - ``MUTANTS``: planted bugs, and ``FIRST``: the test file that sees a file's
   bugs first.
 """
@@ -20,14 +21,15 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
+# map         has attention_map, a map over positions
 # softmax     rows of the map are weights: not negative, sum to one
 # permutes    permuting the positions of x permutes those of the output
 # transposes  transposing the picture transposes the output
 # everywhere  every position moves every output
 # shift       a constant added to the bias ``KEY_BIAS`` cancels
 # pooled      refuses a map of one pixel in a pooled direction
-TRAITS = {"softmax", "permutes", "transposes", "everywhere", "shift"}
-TRAITS |= {"pooled"}
+TRAITS = {"map", "softmax", "permutes", "transposes", "everywhere"}
+TRAITS |= {"shift", "pooled"}
 
 
 def modules() -> list[ModuleType]:

@@ -27,7 +27,7 @@ GOLDEN = {"nonlocal"}
 
 def traits(case):
     pairwise = case.options.get("pairwise", "embedded_gaussian")
-    found = {"softmax"} if "gaussian" in pairwise else set()
+    found = {"map"} | ({"softmax"} if "gaussian" in pairwise else set())
     if pairwise == "embedded_gaussian":
         found |= {"shift"}
     if case.options.get("subsample"):

@@ -8,7 +8,7 @@ GOLDEN = {"selfattention"}
 
 
 def traits(case):
-    return {"softmax", "permutes", "transposes", "everywhere", "shift"}
+    return {"map", "softmax", "permutes", "transposes", "everywhere", "shift"}
 
 
 def rebuild(block, x, weights):

@@ -13,6 +13,7 @@ from attnlib import (
     measured,
     memory,
 )
+from attnlib.blocks.a2net import DoubleAttention
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ChannelAttention",
     "DANetHead",
+    "DoubleAttention",
     "NonLocal",
     "PositionAttention",
     "SelfAttention",

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from attnlib._checks import check_choice
+from attnlib.blocks.a2net import DoubleAttention
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -139,6 +140,25 @@ _BLOCKS = (
             Claim(
                 "81.5 % mean IoU with fine annotations alone",
                 "Cityscapes test set, ResNet-101",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="a2net",
+        cls=DoubleAttention,
+        title="A2-Nets: Double Attention Networks",
+        year=2018,
+        arxiv="1810.11579",
+        part="reach",
+        chapter="book/reach/a2net",
+        sources=("official",),
+        dims=(1, 2, 3),
+        claims=(
+            Claim(
+                "a ResNet-50 with the block beats a ResNet-152 with over 40 % "
+                "fewer parameters and fewer FLOPs",
+                "ImageNet-1k",
                 "abstract",
             ),
         ),

@@ -16,6 +16,7 @@ PUBLIC = {
     "attnlib": {
         "ChannelAttention",
         "DANetHead",
+        "DoubleAttention",
         "PositionAttention",
         "NonLocal",
         "SelfAttention",
@@ -45,6 +46,8 @@ PUBLIC = {
         "concatenation_weights",
         "dot_product_attention",
         "dot_product_weights",
+        "double_attention",
+        "double_weights",
         "explain_softmax_attention",
         "softmax_attention",
         "softmax_weights",
@@ -99,10 +102,10 @@ def test_public_functions_say_what_they_take(name):
 
 
 def test_catalogue():
-    names = ["selfattention", "nonlocal", "danet"]
+    names = ["selfattention", "nonlocal", "danet", "a2net"]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
-    assert list_blocks("reach") == ["nonlocal", "danet"]
+    assert list_blocks("reach") == ["nonlocal", "danet", "a2net"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -63,7 +63,7 @@ def test_one_pixel(case):
 
 @each
 def test_one_channel(case):
-    wider = ("reduction", "inter_channels")
+    wider = ("reduction", "inter_channels", "value_channels")
     options = {k: v for k, v in case.options.items() if k not in wider}
     block = create_block(case.key, 1, dtype=torch.float64, **options)
     block = randomise(block).eval()

@@ -98,7 +98,7 @@ def test_query_of_another_type(case, query):
     ("options", "kind", "word"),
     [
         ({"impl": "fast"}, ValueError, "impl must be one of .* got 'fast'"),
-        ({"impl": "chunkd"}, ValueError, "did you mean 'chunked'"),
+        ({"impl": "referense"}, ValueError, "did you mean 'reference'"),
         ({"unheard": 1}, TypeError, "unheard"),
         ({"impl": None}, ValueError, "impl must be one of"),
     ],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attnlib._checks import check_choice
-from attnlib.checkpoints import danet, non_local, self_attention
+from attnlib.checkpoints import a2net, danet, non_local, self_attention
 from attnlib.checkpoints.names import Sources
 
 
@@ -114,4 +114,5 @@ _SOURCES: Sources = {
     **self_attention.SOURCES,
     **non_local.SOURCES,
     **danet.SOURCES,
+    **a2net.SOURCES,
 }

@@ -2,6 +2,7 @@
 
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
+from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -24,6 +25,8 @@ __all__ = [
     "concatenation_weights",
     "dot_product_attention",
     "dot_product_weights",
+    "double_attention",
+    "double_weights",
     "explain_softmax_attention",
     "softmax_attention",
     "softmax_weights",

@@ -20,6 +20,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.non_local import NonLocal
+from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
 from attnlib.checkpoints import load_reference
@@ -31,6 +32,7 @@ __all__ = [
     "DANetHead",
     "DoubleAttention",
     "NonLocal",
+    "PolarizedSelfAttention",
     "PositionAttention",
     "SelfAttention",
     "catalog",

@@ -21,6 +21,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.non_local import NonLocal
+from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.self_attention import SelfAttention
 
 PARTS = ("foundations", "reach", "cost")
@@ -159,6 +160,27 @@ _BLOCKS = (
                 "a ResNet-50 with the block beats a ResNet-152 with over 40 % "
                 "fewer parameters and fewer FLOPs",
                 "ImageNet-1k",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="psa",
+        cls=PolarizedSelfAttention,
+        title=(
+            "Polarized Self-Attention: Towards High-quality Pixel-wise "
+            "Regression"
+        ),
+        year=2021,
+        arxiv="2107.00782",
+        part="reach",
+        chapter="book/reach/psa",
+        sources=("official", "fightingcv"),
+        claims=(
+            Claim(
+                "2 to 4 points over standard baselines; the two layouts "
+                "differ marginally",
+                "pose estimation and segmentation",
                 "abstract",
             ),
         ),

@@ -17,6 +17,7 @@ PUBLIC = {
         "ChannelAttention",
         "DANetHead",
         "DoubleAttention",
+        "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
         "SelfAttention",
@@ -49,6 +50,7 @@ PUBLIC = {
         "double_attention",
         "double_weights",
         "explain_softmax_attention",
+        "pool_positions",
         "softmax_attention",
         "softmax_weights",
     },
@@ -102,10 +104,10 @@ def test_public_functions_say_what_they_take(name):
 
 
 def test_catalogue():
-    names = ["selfattention", "nonlocal", "danet", "a2net"]
+    names = ["selfattention", "nonlocal", "danet", "a2net", "psa"]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
-    assert list_blocks("reach") == ["nonlocal", "danet", "a2net"]
+    assert list_blocks("reach") == ["nonlocal", "danet", "a2net", "psa"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -63,6 +63,10 @@ def test_one_pixel(case):
 
 @each
 def test_one_channel(case):
+    if "wide" in case.traits:
+        with pytest.raises(ValueError, match="in_channels must be at least"):
+            create_block(case.key, 1, **case.options)
+        return
     wider = ("reduction", "inter_channels", "value_channels")
     options = {k: v for k, v in case.options.items() if k not in wider}
     block = create_block(case.key, 1, dtype=torch.float64, **options)

@@ -9,6 +9,7 @@ from attnlib.functional.pairwise import (
     dot_product_attention,
     dot_product_weights,
 )
+from attnlib.functional.polarized import pool_positions
 from attnlib.functional.softmax import (
     Choice,
     explain_softmax_attention,
@@ -28,6 +29,7 @@ __all__ = [
     "double_attention",
     "double_weights",
     "explain_softmax_attention",
+    "pool_positions",
     "softmax_attention",
     "softmax_weights",
 ]

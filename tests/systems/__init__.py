@@ -27,9 +27,10 @@ from typing import Any
 # transposes  transposing the picture transposes the output
 # everywhere  every position moves every output
 # shift       a constant added to the bias ``KEY_BIAS`` cancels
+# wide        refuses to be built for one channel
 # pooled      refuses a map of one pixel in a pooled direction
 TRAITS = {"map", "softmax", "permutes", "transposes", "everywhere"}
-TRAITS |= {"shift", "pooled"}
+TRAITS |= {"shift", "pooled", "wide"}
 
 
 def modules() -> list[ModuleType]:

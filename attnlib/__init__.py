@@ -21,6 +21,7 @@ from attnlib.blocks.danet import (
 )
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
+from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
 from attnlib.checkpoints import load_reference
@@ -29,11 +30,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ChannelAttention",
+    "ChannelGate",
     "DANetHead",
     "DoubleAttention",
     "NonLocal",
     "PolarizedSelfAttention",
     "PositionAttention",
+    "RegionNonLocal",
     "SelfAttention",
     "catalog",
     "checkpoints",

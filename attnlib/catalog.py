@@ -22,6 +22,7 @@ from attnlib.blocks.danet import (
 )
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
+from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
 from attnlib.blocks.self_attention import SelfAttention
 
 PARTS = ("foundations", "reach", "cost")
@@ -163,6 +164,18 @@ _BLOCKS = (
                 "abstract",
             ),
         ),
+    ),
+    BlockInfo(
+        key="rnl",
+        cls=RegionNonLocal,
+        others=(ChannelGate,),
+        title="Region-based Non-local Operation for Video Classification",
+        year=2020,
+        arxiv="2007.09033",
+        part="reach",
+        chapter="book/reach/rnl",
+        sources=("official", "post"),
+        dims=(1, 2, 3),
     ),
     BlockInfo(
         key="psa",

@@ -44,7 +44,7 @@ class Case:
 
     @property
     def pooled(self) -> bool:
-        return "pooled" in self.traits
+        return bool({"pooled", "halves"} & self.traits)
 
     def __str__(self) -> str:
         options = "-".join(f"{value}" for value in self.options.values())

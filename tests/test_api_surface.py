@@ -15,11 +15,13 @@ from attnlib import catalog, create_block, list_blocks
 PUBLIC = {
     "attnlib": {
         "ChannelAttention",
+        "ChannelGate",
         "DANetHead",
         "DoubleAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
+        "RegionNonLocal",
         "SelfAttention",
         "catalog",
         "checkpoints",
@@ -51,6 +53,8 @@ PUBLIC = {
         "double_weights",
         "explain_softmax_attention",
         "pool_positions",
+        "relu_attention",
+        "relu_weights",
         "softmax_attention",
         "softmax_weights",
     },
@@ -104,10 +108,10 @@ def test_public_functions_say_what_they_take(name):
 
 
 def test_catalogue():
-    names = ["selfattention", "nonlocal", "danet", "a2net", "psa"]
+    names = ["selfattention", "nonlocal", "danet", "a2net", "rnl", "psa"]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
-    assert list_blocks("reach") == ["nonlocal", "danet", "a2net", "psa"]
+    assert list_blocks("reach") == ["nonlocal", "danet", "a2net", "rnl", "psa"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from attnlib._checks import check_choice
-from attnlib.checkpoints import a2net, danet, non_local, psa, self_attention
+from attnlib.checkpoints import (
+    a2net,
+    danet,
+    non_local,
+    psa,
+    rnl,
+    self_attention,
+)
 from attnlib.checkpoints.names import Sources
 
 
@@ -115,5 +122,6 @@ _SOURCES: Sources = {
     **non_local.SOURCES,
     **danet.SOURCES,
     **a2net.SOURCES,
+    **rnl.SOURCES,
     **psa.SOURCES,
 }

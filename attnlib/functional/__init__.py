@@ -8,6 +8,8 @@ from attnlib.functional.pairwise import (
     concatenation_weights,
     dot_product_attention,
     dot_product_weights,
+    relu_attention,
+    relu_weights,
 )
 from attnlib.functional.polarized import pool_positions
 from attnlib.functional.softmax import (
@@ -30,6 +32,8 @@ __all__ = [
     "double_weights",
     "explain_softmax_attention",
     "pool_positions",
+    "relu_attention",
+    "relu_weights",
     "softmax_attention",
     "softmax_weights",
 ]

@@ -92,6 +92,47 @@ def _cheaper_product(q: Tensor, k: Tensor, v: Tensor) -> str:
     return "reference" if with_map < (n + m) * d * dv else "associative"
 
 
+def relu_weights(q: Tensor, k: Tensor) -> Tensor:
+    """Return the map A, A_ij = ReLU(q_i . k_j) / M.
+
+    Args:
+        q: queries.
+        k: keys.
+
+    Shape:
+        - q: ``(*, N, d)``, k: ``(*, M, d)``
+        - Output: ``(*, N, M)``
+    """
+    return dot_product_weights(q, k).relu()
+
+
+def relu_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return the sum y_i = 1/M sum_j ReLU(q_i . k_j) v_j.
+
+    The ReLU stands between the two products, so their order cannot change.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+
+    Shape:
+        - q: ``(*, N, d)``, k: ``(*, M, d)``, v: ``(*, M, dv)``, same leading
+          dimensions
+        - Output: ``(*, N, dv)``
+
+    Raises:
+        ValueError: shapes or devices that do not fit.
+        TypeError: anything but floating-point tensors of one dtype.
+
+    Reference: ``activation="relu"`` in ``ops/rnl.py`` of Huang and Bors 2020,
+    arXiv 2007.09033.
+    """
+    check_tokens(q, k, v)
+    with no_autocast(q):
+        return relu_weights(q, k) @ v
+
+
 def concatenation_weights(a: Tensor, b: Tensor) -> Tensor:
     """Return the map A, A_ij = ReLU(a_i + b_j) / M.
 

@@ -27,10 +27,12 @@ from typing import Any
 # transposes  transposing the picture transposes the output
 # everywhere  every position moves every output
 # shift       a constant added to the bias ``KEY_BIAS`` cancels
+# halves      as pooled, but the dropped last row is seen through a region
+# pair        refuses a batch of one in train mode
 # wide        refuses to be built for one channel
 # pooled      refuses a map of one pixel in a pooled direction
 TRAITS = {"map", "softmax", "permutes", "transposes", "everywhere"}
-TRAITS |= {"shift", "pooled", "wide"}
+TRAITS |= {"shift", "pooled", "halves", "pair", "wide"}
 
 
 def modules() -> list[ModuleType]:

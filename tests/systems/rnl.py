@@ -1,0 +1,65 @@
+"""RegionNonLocal, ChannelGate."""
+
+from attnlib import ChannelGate, RegionNonLocal
+
+VARIANTS = {
+    "rnl": [
+        {},
+        {"subsample": True},
+        {"kernel_size": (5, 3), "inter_channels": 3},
+        {"kernel_size": (1, 1)},
+        {"normalize": True},
+        {"pairwise": "relu", "normalize": True, "subsample": True},
+        {"pairwise": "relu", "norm": False},
+        {"region": "dense", "norm": False},
+        {"dims": 1, "subsample": True},
+        {"dims": 3, "kernel_size": (3, 7, 7)},
+        {"dims": 3, "kernel_size": (1, 3, 3), "subsample": True},
+    ],
+    "ChannelGate": [{}, {"dims": 1, "reduction": 2}, {"dims": 3}],
+}
+KEY_BIAS = "key.bias"
+GOLDEN = {"rnl"}
+
+
+def traits(case):
+    if case.key == "ChannelGate":
+        return {"map", "softmax", "permutes", "transposes", "shift", "pair"}
+    found = {"map"}
+    if case.options.get("pairwise", "gaussian") == "gaussian":
+        found |= {"softmax"}
+        if not case.options.get("subsample"):
+            found |= {"everywhere"}
+    if case.options.get("kernel_size") == (1, 1):
+        found |= {"permutes", "transposes"}
+    if case.options.get("subsample"):
+        found |= {"halves"}
+    return found
+
+
+def rebuild(block, x, weights):
+    if isinstance(block, ChannelGate):
+        context = (x.flatten(2) @ weights[:, 0, 0, :, None])[..., 0]
+        shift = block.out(block.norm(block.hidden(context)).relu())
+        return x + shift.view(*shift.shape, *[1] * block.dims)
+    values = block.value(x)
+    weights = weights.expand(-1, values.shape[1], -1, -1)
+    y = (weights @ values.flatten(2)[..., None])[..., 0]
+    z = block.out(y.unflatten(2, x.shape[2:]))
+    return x + (z if block.norm is None else block.norm(z))
+
+
+def golden(facts, impl):
+    args = facts["args"]
+    block = RegionNonLocal(
+        args["in_channels"],
+        inter_channels=args["in_channels"] // args["ratio"],
+        dims=args["dimension"],
+        kernel_size=tuple(args["ks"]),
+        pairwise={"softmax": "gaussian"}.get(args["activation"], "relu"),
+        normalize=args["use_norm"],
+        subsample=args["sub_sample"],
+        norm=args["bn_layer"],
+        impl=impl,
+    )
+    return block, facts["variant"]

@@ -19,6 +19,7 @@ from attnlib.blocks.danet import (
     DANetHead,
     PositionAttention,
 )
+from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -33,6 +34,7 @@ __all__ = [
     "ChannelGate",
     "DANetHead",
     "DoubleAttention",
+    "DualMultiScaleAttention",
     "NonLocal",
     "PolarizedSelfAttention",
     "PositionAttention",

@@ -20,6 +20,7 @@ from attnlib.blocks.danet import (
     DANetHead,
     PositionAttention,
 )
+from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -176,6 +177,24 @@ _BLOCKS = (
         chapter="book/reach/rnl",
         sources=("official", "post"),
         dims=(1, 2, 3),
+    ),
+    BlockInfo(
+        key="dmsanet",
+        cls=DualMultiScaleAttention,
+        title="DMSANet: Dual Multi Scale Attention Network",
+        year=2021,
+        arxiv="2106.08382",
+        part="reach",
+        chapter="book/reach/dmsanet",
+        sources=("golden",),
+        claims=(
+            Claim(
+                "the best performance with fewer parameters than most "
+                "existing models",
+                "ImageNet classification, COCO detection and segmentation",
+                "abstract",
+            ),
+        ),
     ),
     BlockInfo(
         key="psa",

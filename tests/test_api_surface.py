@@ -18,6 +18,7 @@ PUBLIC = {
         "ChannelGate",
         "DANetHead",
         "DoubleAttention",
+        "DualMultiScaleAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
@@ -108,10 +109,25 @@ def test_public_functions_say_what_they_take(name):
 
 
 def test_catalogue():
-    names = ["selfattention", "nonlocal", "danet", "a2net", "rnl", "psa"]
+    names = [
+        "selfattention",
+        "nonlocal",
+        "danet",
+        "a2net",
+        "rnl",
+        "dmsanet",
+        "psa",
+    ]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
-    assert list_blocks("reach") == ["nonlocal", "danet", "a2net", "rnl", "psa"]
+    assert list_blocks("reach") == [
+        "nonlocal",
+        "danet",
+        "a2net",
+        "rnl",
+        "dmsanet",
+        "psa",
+    ]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

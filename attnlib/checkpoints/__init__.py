@@ -17,6 +17,7 @@ from attnlib._checks import check_choice
 from attnlib.checkpoints import (
     a2net,
     danet,
+    dmsanet,
     non_local,
     psa,
     rnl,
@@ -123,5 +124,6 @@ _SOURCES: Sources = {
     **danet.SOURCES,
     **a2net.SOURCES,
     **rnl.SOURCES,
+    **dmsanet.SOURCES,
     **psa.SOURCES,
 }

@@ -21,7 +21,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnlib._checks import check_choice
-from attnlib.cost import a2net, danet, non_local, psa, rnl, self_attention
+from attnlib.cost import (
+    a2net,
+    danet,
+    dmsanet,
+    non_local,
+    psa,
+    rnl,
+    self_attention,
+)
 from attnlib.cost.parts import Formula
 from attnlib.memory import kept_bytes
 
@@ -123,5 +131,6 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **danet.FORMULAS,
     **a2net.FORMULAS,
     **rnl.FORMULAS,
+    **dmsanet.FORMULAS,
     **psa.FORMULAS,
 }

@@ -23,6 +23,11 @@ from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
+from attnlib.blocks.san import (
+    PairwiseSelfAttention,
+    PatchwiseSelfAttention,
+    SANBottleneck,
+)
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
 from attnlib.checkpoints import load_reference
@@ -36,9 +41,12 @@ __all__ = [
     "DoubleAttention",
     "DualMultiScaleAttention",
     "NonLocal",
+    "PairwiseSelfAttention",
+    "PatchwiseSelfAttention",
     "PolarizedSelfAttention",
     "PositionAttention",
     "RegionNonLocal",
+    "SANBottleneck",
     "SelfAttention",
     "catalog",
     "checkpoints",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 Device = torch.device | str | None
 
@@ -26,6 +27,13 @@ def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
     if x.is_meta or not torch.is_autocast_enabled(device):
         return nullcontext()  # leaves no trace in an exported graph
     return torch.autocast(device, enabled=False)
+
+
+def any_forward_mode(*tensors: Tensor) -> bool:
+    """True if one of the tensors carries a forward-mode tangent."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def to_tokens(x: Tensor) -> Tensor:

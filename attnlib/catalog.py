@@ -24,6 +24,11 @@ from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
+from attnlib.blocks.san import (
+    PairwiseSelfAttention,
+    PatchwiseSelfAttention,
+    SANBottleneck,
+)
 from attnlib.blocks.self_attention import SelfAttention
 
 PARTS = ("foundations", "reach", "cost")
@@ -195,6 +200,17 @@ _BLOCKS = (
                 "abstract",
             ),
         ),
+    ),
+    BlockInfo(
+        key="san",
+        cls=PairwiseSelfAttention,
+        others=(PatchwiseSelfAttention, SANBottleneck),
+        title="Exploring Self-attention for Image Recognition",
+        year=2020,
+        arxiv="2004.13621",
+        part="reach",
+        chapter="book/reach/san",
+        sources=("official",),
     ),
     BlockInfo(
         key="psa",

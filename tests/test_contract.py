@@ -44,8 +44,9 @@ def test_thin_maps(case):
         size = list(case.size)
         size[axis] = 1
         x = torch.randn(2, CHANNELS, *size, dtype=torch.float64)
-        if case.pooled and axis >= case.dims - 2:
-            with pytest.raises(ValueError, match=r"at least 2"):
+        small = case.pooled and axis >= case.dims - 2
+        if small or "border" in case.traits:
+            with pytest.raises(ValueError, match=r"at least [23]"):
                 block(x)
         else:
             assert block(x).shape == x.shape
@@ -54,8 +55,8 @@ def test_thin_maps(case):
 @each
 def test_one_pixel(case):
     x = torch.randn(2, CHANNELS, *[1] * case.dims, dtype=torch.float64)
-    if case.pooled:
-        with pytest.raises(ValueError, match=r"at least 2"):
+    if case.pooled or "border" in case.traits:
+        with pytest.raises(ValueError, match=r"at least [23]"):
             case.build()(x)
     else:
         assert case.build()(x).isfinite().all()
@@ -67,7 +68,7 @@ def test_one_channel(case):
         with pytest.raises(ValueError, match="in_channels must be"):
             create_block(case.key, 1, **case.options)
         return
-    wider = ("reduction", "inter_channels", "value_channels")
+    wider = ("reduction", "inter_channels", "value_channels", "share")
     options = {k: v for k, v in case.options.items() if k not in wider}
     block = create_block(case.key, 1, dtype=torch.float64, **options)
     block = randomise(block).eval()
@@ -166,9 +167,10 @@ def test_copies(case):
 
 @each
 def test_options_show_in_repr(case):
+    """All but those that show as layers."""
     text = repr(case.build())
     for name, value in case.options.items():
-        if name not in ("norm", "out_bias", "region"):  # layers show
+        if name not in ("norm", "out_bias", "region", "position"):
             assert f"{name}={value!r}" in text
 
 

@@ -21,6 +21,7 @@ from attnlib.checkpoints import (
     non_local,
     psa,
     rnl,
+    san,
     self_attention,
 )
 from attnlib.checkpoints.names import Sources
@@ -125,5 +126,6 @@ _SOURCES: Sources = {
     **a2net.SOURCES,
     **rnl.SOURCES,
     **dmsanet.SOURCES,
+    **san.SOURCES,
     **psa.SOURCES,
 }

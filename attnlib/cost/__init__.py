@@ -4,10 +4,10 @@
 counts. The tests demand that they are equal, to the last byte.
 
 - parameters: numbers that an optimiser sees.
-- macs: multiply-adds of the matrix products and convolutions of one forward
-  pass, in the order in which ``impl`` multiplies. Exponentials, sums and
-  pooling are not counted, nor are the zeros that ``sdpa`` may pad with. One
-  multiply-add is two FLOPs.
+- macs: multiply-adds of the matrix products, convolutions and window sums of
+  one forward pass, in the order in which ``impl`` multiplies. Exponentials,
+  sums, products entry by entry and pooling are not counted, nor are the zeros
+  that ``sdpa`` may pad with. One multiply-add is two FLOPs.
 - kept_bytes: bytes of the distinct storages that autograd keeps between
   forward and backward, the input included, parameters and buffers not.
 """
@@ -28,6 +28,7 @@ from attnlib.cost import (
     non_local,
     psa,
     rnl,
+    san,
     self_attention,
 )
 from attnlib.cost.parts import Formula
@@ -86,9 +87,9 @@ def count(
     Args:
         block: any block of the catalogue.
         shape: ``(B, C, *S)``.
-        impl: as in :func:`closed_form`. For ``"sdpa"`` and ``"chunked"``,
-            which PyTorch's counter does not see into, multiply-adds are
-            counted on the reference.
+        impl: as in :func:`closed_form`. Multiply-adds are counted on
+            a form that PyTorch's counter sees into: softmax attention on the
+            reference, window sums on ``"shifted"``.
 
     Shape:
         - Output: ``Cost(parameters, macs, kept_bytes)``
@@ -107,7 +108,10 @@ def count(
         block.impl = impl
         tensors = (*block.parameters(), *block.buffers())
         kept = kept_bytes(block, x, without=tensors)
-        block.impl = "reference" if "sdpa" in block.impls else impl
+        if "sdpa" in block.impls:
+            block.impl = "reference"
+        elif "shifted" in block.impls:
+            block.impl = "shifted"
         with FlopCounterMode(display=False) as flops:
             block(x)
     finally:
@@ -132,5 +136,6 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **a2net.FORMULAS,
     **rnl.FORMULAS,
     **dmsanet.FORMULAS,
+    **san.FORMULAS,
     **psa.FORMULAS,
 }

@@ -18,6 +18,11 @@ from attnlib.functional.softmax import (
     softmax_attention,
     softmax_weights,
 )
+from attnlib.functional.window import (
+    pad_window,
+    window_aggregation,
+    windows,
+)
 
 __all__ = [
     "Choice",
@@ -36,4 +41,7 @@ __all__ = [
     "relu_weights",
     "softmax_attention",
     "softmax_weights",
+    "pad_window",
+    "window_aggregation",
+    "windows",
 ]

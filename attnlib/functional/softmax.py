@@ -16,11 +16,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnlib._checks import check_choice, check_tokens, wide
-from attnlib._layout import no_autocast
+from attnlib._layout import any_forward_mode, no_autocast
 from attnlib.functional.chunked import chunked_attention
 
 IMPLS = ("auto", "reference", "sdpa", "chunked")
@@ -91,7 +90,7 @@ def softmax_attention(
     choice = explain_softmax_attention(q, k, v)
     if impl == "auto":
         impl = choice.impl
-    elif impl != "reference" and _forward_mode(q, k, v):
+    elif impl != "reference" and any_forward_mode(q, k, v):
         raise NotImplementedError(
             f"impl={impl!r} has no forward-mode derivative (jvp); "
             "use impl='reference'"
@@ -130,7 +129,7 @@ def explain_softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Choice:
         ValueError, TypeError: as :func:`softmax_attention`.
     """
     check_tokens(q, k, v)
-    if _forward_mode(q, k, v):
+    if any_forward_mode(q, k, v):
         reason = "forward-mode derivatives exist for the plain formula alone"
         return Choice("reference", reason)
     # A traced graph must hold for every size: none is compared in tracing.
@@ -216,10 +215,3 @@ def _widen(t: Tensor, width: int) -> Tensor:
     t = t[:, None].contiguous()
     missing = width - t.shape[-1]
     return F.pad(t, (0, missing)) if missing else t
-
-
-def _forward_mode(*tensors: Tensor) -> bool:
-    """True if one of the tensors carries a forward-mode tangent."""
-    if torch.compiler.is_compiling():
-        return False
-    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)

@@ -28,11 +28,12 @@ from typing import Any
 # everywhere  every position moves every output
 # shift       a constant added to the bias ``KEY_BIAS`` cancels
 # halves      as pooled, but the dropped last row is seen through a region
+# border      refuses a map that is not larger than its reflected border
 # pair        refuses a batch of one in train mode
 # wide        refuses to be built for one channel
 # pooled      refuses a map of one pixel in a pooled direction
 TRAITS = {"map", "softmax", "permutes", "transposes", "everywhere"}
-TRAITS |= {"shift", "pooled", "halves", "pair", "wide"}
+TRAITS |= {"shift", "pooled", "halves", "pair", "wide", "border"}
 
 
 def modules() -> list[ModuleType]:

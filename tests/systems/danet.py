@@ -1,7 +1,12 @@
 """PositionAttention, ChannelAttention, DANetHead."""
 
+from mutant import Mutant
+
 from attnlib import ChannelAttention, DANetHead, PositionAttention
 
+CN = "functional/channel.py"
+DA = "blocks/danet.py"
+DCP = "checkpoints/danet.py"
 VARIANTS = {
     "danet": [{}, {"key_channels": 3}],
     "ChannelAttention": [{}, {"sign": "paper"}],
@@ -49,3 +54,86 @@ def outputs(facts):
     if facts["block"] == "mmseg_da":
         return ["0", "1", "2"]
     return ["_sasc", "_sa", "_sc"]
+
+
+MUTANTS = [
+    Mutant(
+        "the sign of the paper by default",
+        CN,
+        "else -gram",
+        "else gram",
+    ),
+    Mutant(
+        "Gram matrix in the input's dtype",
+        CN,
+        "rows = a.to(wide(a.dtype))",
+        "rows = a",
+    ),
+    Mutant(
+        "softmax over queries",
+        CN,
+        "scores.softmax(dim=-1)",
+        "scores.softmax(dim=-2)",
+    ),
+    Mutant(
+        "channels by their shifted values",
+        CN,
+        "        gram = rows @ rows.mT",
+        "        rows = rows - rows.mean(-1, keepdim=True)\n        gram = rows @ rows.mT",
+    ),
+    Mutant(
+        "query and key swapped",
+        DA,
+        "to_tokens(self.query(x))  # (B",
+        "to_tokens(self.key(x))  # (B",
+    ),
+    Mutant(
+        "scores scaled",
+        DA,
+        "scale=1.0",
+        "scale=self.key_channels**-0.5",
+    ),
+    Mutant(
+        "no residual",
+        DA,
+        "return x + self.gamma * from_tokens(y, x)",
+        "return self.gamma * from_tokens(y, x)",
+    ),
+    Mutant(
+        "channels without residual",
+        DA,
+        "return x + self.gamma * y.view(x.shape)",
+        "return self.gamma * y.view(x.shape)",
+    ),
+    Mutant(
+        "gamma starts at one",
+        DA,
+        "nn.Parameter(torch.zeros(1, **kw))",
+        "nn.Parameter(torch.ones(1, **kw))",
+    ),
+    Mutant(
+        "half of the key channels",
+        DA,
+        "in_channels // 8",
+        "in_channels // 16",
+    ),
+    Mutant(
+        "exits swapped",
+        DA,
+        "self.position_exit(a),\n            self.channel_exit(b),",
+        "self.channel_exit(b),\n            self.position_exit(a),",
+    ),
+    Mutant(
+        "branches multiplied",
+        DA,
+        "self.sum_exit(a + b)",
+        "self.sum_exit(a * b)",
+    ),
+    Mutant(
+        "projections of the branches swapped",
+        DCP,
+        '"conv5a conv5c conv51 conv52"',
+        '"conv5c conv5a conv51 conv52"',
+    ),
+]
+FIRST = {CN: "test_danet.py", DA: "test_danet.py", DCP: "test_danet.py"}

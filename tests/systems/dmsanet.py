@@ -1,9 +1,11 @@
 """DualMultiScaleAttention."""
 
 import torch
+from mutant import Mutant
 
 from attnlib import DualMultiScaleAttention
 
+DM = "blocks/dmsanet.py"
 VARIANTS = {
     "dmsanet": [
         {},
@@ -58,3 +60,68 @@ def golden(facts, impl):
         impl=impl,
     )
     return block, "golden"
+
+
+MUTANTS = [
+    Mutant(
+        "softmax over channels",
+        DM,
+        "z.softmax(dim=1)",
+        "z.softmax(dim=2)",
+    ),
+    Mutant(
+        "sigmoid shares",
+        DM,
+        "z.softmax(dim=1)",
+        "z.sigmoid()",
+    ),
+    Mutant(
+        "shuffled back",
+        DM,
+        "(2, self.in_channels // 2)",
+        "(self.in_channels // 2, 2)",
+    ),
+    Mutant(
+        "halves swapped",
+        DM,
+        "self._branches(flat[:, :half], flat[:, half:], 0)",
+        "self._branches(flat[:, half:], flat[:, :half], 0)",
+    ),
+    Mutant(
+        "first group for all",
+        DM,
+        "part[:, half:], k)",
+        "part[:, half:], 0)",
+    ),
+    Mutant(
+        "descriptor of the input",
+        DM,
+        "z = f.mean((3, 4)",
+        "z = parts.mean((3, 4)",
+    ),
+    Mutant(
+        "a largest value as descriptor",
+        DM,
+        "f.mean((3, 4), keepdim=True)",
+        "f.amax((3, 4), keepdim=True)",
+    ),
+    Mutant(
+        "the sign of DANet",
+        DM,
+        'sign: str = "paper"',
+        'sign: str = "official"',
+    ),
+    Mutant(
+        "narrow keys",
+        DM,
+        "key_channels=half",
+        "key_channels=max(1, half // 8)",
+    ),
+    Mutant(
+        "map of the first half",
+        DM,
+        "attention_map(part[:, half:], query)",
+        "attention_map(part[:, :half], query)",
+    ),
+]
+FIRST = {DM: "test_dmsanet.py"}

@@ -2,12 +2,14 @@
 # make test   every check                       make serve       the site on localhost
 # make pdf    the book as one document          make colab       the notebooks that Colab opens
 # make setup  the virtual environment           make clean       remove what make made
+# make bench  times and memory, ARGS="--help" for options
 # Each works from an empty clone with Python and make alone.
 
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
+ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -15,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 120 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: book test lint unit nbval pages pdf colab notebooks serve setup clean
+.PHONY: book test lint unit nbval pages pdf colab notebooks bench serve setup clean
 
 book: $(READY)
 	$(BIN)/jupyter-book build -W --keep-going -n .
@@ -52,6 +54,9 @@ colab: $(READY)
 notebooks: $(READY)
 	$(BIN)/python book/_tools/notebooks.py run -j $(JOBS)
 	$(BIN)/python book/_tools/notebooks.py check
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

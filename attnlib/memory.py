@@ -11,6 +11,7 @@ the system. These three numbers do not: two runs give the same bytes.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -46,20 +47,19 @@ def kept_bytes(
         400
     """
     own = {t.untyped_storage().data_ptr() for t in without}
-    kept: dict[int, int] = {}
-    # A freed storage could hand its address to the next.
-    alive: list[Tensor] = []
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(t: Tensor) -> Tensor:
         storage = t.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(t)
-        return t
+            # Held: a freed storage could hand its address to the next.
+            kept[storage.data_ptr()] = storage
+        # A result that saves itself would never be freed.
+        return t.detach()
 
     with saved_tensors_hooks(pack, lambda t: t):
         function(*inputs)
-    return sum(kept.values())
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 class Allocations(NamedTuple):
@@ -89,21 +89,30 @@ def allocations(
         TypeError: an input that is not a floating-point tensor.
         ValueError: an input that is not on the CPU (for a GPU, PyTorch counts:
             ``torch.cuda.max_memory_allocated``).
+        RuntimeError: a profiler runs already; there is one a process.
     """
     check_flag("backward", backward)
     for t in inputs:
         if check_floating("inputs", t).device.type != "cpu":
             raise ValueError(f"inputs must be on the CPU, got {t.device}")
+    if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+        raise RuntimeError(
+            "allocations cannot count while another profiler runs: stop it, "
+            "or call allocations outside of it"
+        )
     leaves = [t.detach().clone().requires_grad_(backward) for t in inputs]
     profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    gc.collect()  # PyTorch warns when what is older than the count is freed
     with _hushed():
         profiler.start()
-    with torch.set_grad_enabled(backward):
-        result = function(*leaves)  # alive until the count has ended
-        if backward:
-            result.sum().backward()
-    with _hushed():
-        profiler.stop()
+    try:
+        with torch.set_grad_enabled(backward):
+            result = function(*leaves)  # alive until the count has ended
+            if backward:
+                result.sum().backward()
+    finally:
+        with _hushed():
+            profiler.stop()
     inside: Any = profiler.profiler
     recorded = inside.kineto_results.events()
     alive, peak, largest = 0, 0, 0

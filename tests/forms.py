@@ -30,7 +30,7 @@ def scalars(shape, dtype=torch.float64, scale=1.0):
 def derivatives(function, inputs):
     y = function(*inputs)
     probe = torch.arange(y.numel(), dtype=torch.float64).cos()
-    probe = probe.view(y.shape).to(y.dtype)
+    probe = probe.view(y.shape).to(y)
     return [y.detach(), *torch.autograd.grad((y * probe).sum(), inputs)]
 
 

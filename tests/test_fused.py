@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from forms import tokens
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnlib.functional import explain_softmax_attention, softmax_attention
@@ -12,6 +13,14 @@ from attnlib.functional import softmax as softmax_module
 
 def fused_choice(q, k, v):
     return SDPBackend(torch._fused_sdp_choice(q, k, v, scale=1.0))
+
+
+@pytest.fixture
+def threads():
+    """Set PyTorch's number of threads for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def test_four_ways_to_lose_the_fused_kernel():
@@ -61,11 +70,13 @@ def test_sdpa_never_leaves_the_fused_kernel(monkeypatch, dtype, widths):
     [
         ((1, 30, 30, 8, 8), "reference", "too small"),
         ((1, 400, 400, 8, 8), "sdpa", "fused kernel"),
+        ((50, 40, 40, 8, 8), "sdpa", "fused kernel"),  # 80 000 in the batch
         ((1, 400, 400, 16, 8), "chunked", "value width 8, key width 16"),
         ((1, 400, 400, 8, 64), "chunked", "value width 64, key width 8"),
     ],
 )
-def test_auto_explains_its_choice(monkeypatch, shape, impl, reason):
+def test_auto_explains_its_choice(monkeypatch, threads, shape, impl, reason):
+    threads(1)
     args = tokens(shape)
     choice = explain_softmax_attention(*args)
     assert choice.impl == impl
@@ -85,6 +96,111 @@ def test_auto_explains_its_choice(monkeypatch, shape, impl, reason):
         "reference": "softmax_weights",
     }
     assert called == [names[impl]]
+
+
+@pytest.mark.parametrize(
+    ("lead", "count", "impl"),
+    [
+        ((1,), 1, "sdpa"),
+        ((1,), 2, "chunked"),
+        ((3,), 4, "chunked"),
+        ((4,), 4, "sdpa"),
+        ((2, 2), 4, "sdpa"),  # batch and heads: four maps
+        ((1, 3), 4, "chunked"),
+        ((), 2, "chunked"),
+    ],
+)
+def test_auto_minds_idle_threads(threads, lead, count, impl):
+    threads(count)
+    q = torch.randn(*lead, 400, 8)
+    choice = explain_softmax_attention(q, q, q)
+    assert choice.impl == impl
+    maps = q.shape[:-2].numel()
+    told = f"{maps} map(s) < {count} threads" in choice.reason
+    assert told == (impl == "chunked")
+
+
+@pytest.mark.parametrize("widths", [(8, 8), (16, 8), (8, 64)], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64]
+)
+def test_auto_minds_dtype_and_widths(threads, dtype, widths):
+    """On the CPU: bfloat16 always runs fused, the others at equal widths."""
+    d, dv = widths
+    args = tokens((1, 400, 400, d, dv), dtype)
+    threads(1)
+    alone = explain_softmax_attention(*args)
+    threads(4)
+    idle = explain_softmax_attention(*args)
+    if dtype == torch.bfloat16:
+        assert alone.impl == idle.impl == "sdpa"
+        assert f"key width {d}, value width {dv}" in alone.reason
+    elif d == dv:
+        assert (alone.impl, idle.impl) == ("sdpa", "chunked")
+        assert "idle" in idle.reason
+    else:
+        assert alone.impl == idle.impl == "chunked"
+        assert f"value width {dv}, key width {d}" in alone.reason
+
+
+class Auto(torch.nn.Module):
+    def forward(self, q, k, v):
+        return softmax_attention(q, k, v)
+
+
+@pytest.mark.parametrize(
+    ("shape", "eager", "traced"),
+    [
+        ((1, 400, 400, 8, 8), "chunked", "scaled_dot_product"),
+        ((1, 30, 30, 8, 8), "reference", "scaled_dot_product"),
+        ((1, 400, 400, 16, 8), "chunked", "chunked_attention"),
+        ((1, 30, 30, 16, 8), "reference", "chunked_attention"),
+    ],
+    ids=str,
+)
+def test_a_traced_graph_holds_for_every_size(threads, shape, eager, traced):
+    """Neither the small map nor the idle threads of the example count."""
+    threads(4)
+    args = [t.detach() for t in tokens(shape)]
+    assert explain_softmax_attention(*args).impl == eager
+    program = torch.export.export(Auto(), tuple(args))
+    operators = [str(node.target) for node in program.graph.nodes]
+    forms = ("softmax", "chunked_attention", "scaled_dot_product")
+    found = [form for form in forms if any(form in op for op in operators)]
+    assert found == [traced]
+
+
+# What happens on a GPU, decided without one: fake tensors have no numbers.
+
+
+def fake(widths, dtype=torch.float32, device="cuda"):
+    return [torch.empty(1, 400, w, dtype=dtype, device=device) for w in widths]
+
+
+@pytest.mark.parametrize(
+    ("widths", "dtype", "impl", "reason"),
+    [
+        ((8, 8, 8), torch.float32, "sdpa", "the fused kernel takes them"),
+        ((64, 64, 8), torch.float16, "sdpa", "the fused kernel takes them"),
+        ((8, 8, 64), torch.bfloat16, "chunked", "value width 64 > key width"),
+        ((8, 8, 8), torch.float64, "chunked", "computes in float64"),
+    ],
+)
+def test_auto_on_a_gpu(threads, widths, dtype, impl, reason):
+    threads(4)  # of the CPU: nothing to do with it
+    with FakeTensorMode():
+        choice = explain_softmax_attention(*fake(widths, dtype))
+    assert choice.impl == impl
+    assert reason in choice.reason
+
+
+def test_auto_on_another_device():
+    with FakeTensorMode():
+        choice = explain_softmax_attention(*fake((8, 8, 8), device="mps"))
+    assert choice == (
+        "chunked",
+        "fused kernels on 'mps' have not been checked",
+    )
 
 
 def test_sdpa_refuses_a_device_without_fused_kernel(monkeypatch):

@@ -27,6 +27,10 @@ SUITE = [
     "test_cost.py",
     "test_maps.py",
     "test_api_surface.py",
+    "test_memory.py",
+    "test_counters.py",
+    "test_growth.py",
+    "test_distributed.py",
 ]
 
 
@@ -45,6 +49,7 @@ SM, CH, PW = (
     "functional/chunked.py",
     "functional/pairwise.py",
 )
+ME, GR, DDP = "memory.py", "plots/growth.py", "examples/ddp.py"
 
 MUTANTS = [
     # SelfAttention
@@ -185,6 +190,29 @@ MUTANTS = [
     Mutant("padding left in", SM, "[:, 0, :, : v.shape[-1]]", "[:, 0]"),
     Mutant("fused layout lost", SM, ".contiguous()\n", "\n"),
     Mutant(
+        "small maps without the batch",
+        SM,
+        "q.shape[:-1].numel() * k.shape[-2]",
+        "q.shape[-2] * k.shape[-2]",
+    ),
+    Mutant("narrow values padded", SM, "if d != dv:", "if d < dv:"),
+    Mutant("bfloat16 as float32", SM, " and q.dtype != torch.bfloat16:", ":"),
+    Mutant(
+        "thread rule inverted",
+        SM,
+        "if maps < threads:",
+        "if maps >= threads:",
+    ),
+    Mutant(
+        "heads are no maps", SM, "q.shape[:-2].numel(), t", "q.shape[0], t"
+    ),
+    Mutant(
+        "threads of the tracing machine",
+        SM,
+        "if not torch.compiler.is_compiling():\n        maps",
+        "if True:\n        maps",
+    ),
+    Mutant(
         "no maximum",
         CH,
         "top = s.amax(-1, keepdim=True)",
@@ -192,15 +220,69 @@ MUTANTS = [
     ),
     Mutant("not normalised", CH, ".div_(total)", ""),
     Mutant(
-        "lse without maximum", CH, "total.log_().add_(top)", "total.log_()"
+        "lme without maximum",
+        CH,
+        "total.div_(keys).log_().add_(top)",
+        "total.div_(keys).log_()",
     ),
+    Mutant(
+        "logarithm of the sum",
+        CH,
+        "total.div_(keys).log_()",
+        "total.log_()",
+    ),
+    Mutant("M taken from dO twice", CH, "p = s.sub_", "p = 1 / keys * s.sub_"),
+    Mutant("N for M", CH, "grad.to(acc) / keys", "grad.to(acc) / rows"),
     Mutant("row sum forgotten", CH, ".sub_(row_sum[b, i])", ""),
     Mutant("dk without scale", CH, "dk.mul_(scale)", "dk"),
+    Mutant("map rebuilt unscaled", CH, "(scale * kj).mT", "kj.mT"),
+    Mutant(
+        "dq of the last keys",
+        CH,
+        "dq[b, i].baddbmm_(ds, kj)",
+        "dq[b, i] = torch.bmm(ds, kj)",
+    ),
+    Mutant(
+        "dk of the last rows",
+        CH,
+        "dk[b, j].baddbmm_(ds.mT, qi)",
+        "dk[b, j] = torch.bmm(ds.mT, qi)",
+    ),
+    Mutant(
+        "dv of the last rows",
+        CH,
+        "dv[b, j].baddbmm_(p.mT, gi)",
+        "dv[b, j] = torch.bmm(p.mT, gi)",
+    ),
+    Mutant(
+        "one buffer for scores and slopes",
+        CH,
+        "scores, slopes = _Scratch(q), _Scratch(q)",
+        "scores = slopes = _Scratch(q)",
+    ),
+    Mutant(
+        "tiles as wide as the map",
+        CH,
+        "span = min(keys, height * width // step)",
+        "span = keys",
+    ),
+    Mutant(
+        "tiles overlap",
+        CH,
+        "min(start + step, size)",
+        "min(start + step + 1, size)",
+    ),
+    Mutant(
+        "last maps lost",
+        CH,
+        "for b in _pieces(maps, group):\n        for j",
+        "for b in _pieces(maps - maps % group or group, group):\n        for j",
+    ),
     Mutant(
         "last tile lost",
         CH,
-        "range(0, rows, step)",
-        "range(0, rows - rows % step or step, step)",
+        "range(0, size, step)",
+        "range(0, size - size % step or step, step)",
     ),
     Mutant(
         "second derivative in silence",
@@ -271,6 +353,49 @@ MUTANTS = [
     Mutant(
         "columns for rows", "maps.py", "attention.sum(-1)", "attention.sum(-2)"
     ),
+    # Counters, figures of growth, the example on several processes
+    Mutant(
+        "a shared storage twice",
+        ME,
+        "kept[storage.data_ptr()] =",
+        "kept[len(kept)] =",
+    ),
+    Mutant(
+        "bytes of the view",
+        ME,
+        "= storage\n        # A",
+        "= t.detach().clone().untyped_storage()\n        # A",
+    ),
+    Mutant("saved result never freed", ME, "return t.detach()", "return t"),
+    Mutant(
+        "parameters count",
+        ME,
+        "if storage.data_ptr() not in own:",
+        "if True:",
+    ),
+    Mutant(
+        "peak without what is freed", ME, "alive += size", "alive += abs(size)"
+    ),
+    Mutant("peak of positives", ME, "alive += size", "alive += max(size, 0)"),
+    Mutant("last for largest", ME, "max(largest, size)", "size"),
+    Mutant("garbage from before", ME, "gc.collect()  #", "pass  #"),
+    Mutant("greeting of the profiler", ME, "os.dup2(nowhere, 2)", "pass"),
+    Mutant("standard error left open", ME, "os.close(kept)", "pass"),
+    Mutant("inverse exponent", GR, "/ (u @ u)", "/ (v @ v)"),
+    Mutant("small maps fitted", GR, "len(x) // 2 if", "0 if"),
+    Mutant(
+        "one share for all",
+        DDP,
+        "chunk(processes)[rank]",
+        "chunk(processes)[0]",
+    ),
+    Mutant(
+        "gradients of a share",
+        DDP,
+        "return DistributedDataParallel(net)\n",
+        "return net\n",
+    ),
+    Mutant("idle parameter unseen", DDP, "    if missing:", "    if False:"),
 ]
 SURVIVORS: dict[str, str] = {}
 
@@ -300,6 +425,9 @@ FIRST = {
     SM: "test_fused.py",
     CH: "test_reference.py",
     PW: "test_reference.py",
+    ME: "test_counters.py",
+    GR: "test_growth.py",
+    DDP: "test_distributed.py",
 }
 
 

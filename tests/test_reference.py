@@ -7,14 +7,15 @@ from forms import FORMS, derivatives, each_form, scalars, tokens
 
 from attnlib.functional import (
     RecomputedAttention,
+    chunked,
     concatenation_attention,
     dot_product_attention,
     explain_softmax_attention,
     softmax_attention,
 )
 
-# (B, N, M, d, dv): unequal lengths and widths, one position, one channel,
-# several tiles, no batch
+# (B, N, M, d, dv): unequal lengths and widths, one position, one channel, no
+# batch, several tiles both ways, several groups of maps the last not full
 SHAPES = [
     (2, 7, 5, 3, 4),
     (1, 1, 1, 1, 1),
@@ -22,7 +23,8 @@ SHAPES = [
     (2, 9, 1, 4, 2),
     (0, 4, 4, 2, 2),
     (3, 70, 90, 16, 8),
-    (2, 2100, 300, 4, 6),
+    (1, 1100, 2100, 3, 2),
+    (5, 300, 800, 2, 3),
 ]
 
 
@@ -102,6 +104,22 @@ def test_teaching_form_equals_the_operator(shape):
     assert torch.autograd.gradcheck(
         lambda *a: RecomputedAttention.apply(*a, 0.5), tokens((1, 3, 4, 2, 2))
     )
+
+
+@pytest.mark.parametrize(
+    "sides", [(1, 1), (2, 3), (5, 2), (3, 40), (7, 24), (50, 50)], ids=str
+)
+def test_tiles_of_any_size_give_the_same(monkeypatch, sides):
+    """One row, one key, a last tile that is not full, groups of maps."""
+    args = tokens((3, 7, 11, 2, 4))
+    expected = derivatives(
+        lambda *a: softmax_attention(*a, scale=0.5, impl="reference"), args
+    )
+    monkeypatch.setitem(chunked.TILE, "cpu", sides)
+    found = derivatives(
+        lambda *a: softmax_attention(*a, scale=0.5, impl="chunked"), args
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_operator_passes_opcheck():

@@ -3,7 +3,9 @@
 ``load("cpu")`` returns a dictionary:
 
 - ``machine``: device, processor, cores, threads, versions.
-- ``settings``: rounds, seed, how the peak was read.
+- ``settings``: preset of shapes, rounds (at least, at most), how well the two
+  least times of a row have to agree and how many rows did not settle so,
+  seed, sides of the large product, how the peak was read.
 - ``rows``: one a form, shape, dtype and pass. ``subject`` (a function's name
   or a block's key), ``options``, ``impl``, ``shape``, ``positions`` (N),
   ``dtype``, ``passes`` ("forward" or "both": forward and backward),
@@ -11,8 +13,16 @@
   the unit of work), ``to_plain`` (time over the plain form's), ``to_matmul``
   (time over that of ``macs`` multiply-adds in one large matrix product),
   ``to_dense`` (time over a dense plain non-local block's; blocks alone),
-  ``kept_bytes``, ``peak_bytes`` (of a fresh process).
+  ``kernel`` (the fused attention kernel that PyTorch picked; null: none),
+  ``kept_bytes`` (for backward; forward alone keeps 0), ``peak_bytes`` (read
+  in a fresh process) and ``counted_peak_bytes`` (``attnlib.memory``; CPU
+  alone), both beyond inputs and parameters.
   A number that was not measured is null.
+- ``skipped``: rows that are missing, with the ``reason``.
+
+Forward alone is inference: no graph, eval mode. Both passes are training:
+train mode, gradients of the input and of all parameters; their ``macs`` are
+three times those of the forward pass.
 
 The two times of a ratio are minima of alternating runs of one process.
 """

@@ -1,0 +1,1 @@
+"""Programs that use attnlib, each run by ``python -m``; none is imported."""

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+import systems
+from mutant import Mutant
 
 ROOT = Path(__file__).parents[1]
 SUITE = [
@@ -27,20 +28,12 @@ SUITE = [
     "test_cost.py",
     "test_maps.py",
     "test_api_surface.py",
+    *sorted(set(systems.table("FIRST").values())),
     "test_memory.py",
     "test_counters.py",
     "test_growth.py",
     "test_distributed.py",
 ]
-
-
-class Mutant(NamedTuple):
-    """One bug: what it is, the file, the text that it replaces, the text in its place."""
-
-    name: str
-    file: str
-    old: str
-    new: str
 
 
 SA, NL = "blocks/self_attention.py", "blocks/non_local.py"
@@ -309,25 +302,25 @@ MUTANTS = [
     # checkpoints, cost, catalogue
     Mutant(
         "left-over entries",
-        "checkpoints.py",
-        "for key in given.values()]",
+        "checkpoints/__init__.py",
+        "for key in given]",
         "for key in ()]",
     ),
     Mutant(
         "missing entries",
-        "checkpoints.py",
+        "checkpoints/__init__.py",
         'elif not name.endswith("num_batches_tracked"):',
         "elif False:",
     ),
     Mutant(
         "inverse variance",
-        "checkpoints.py",
+        "checkpoints/non_local.py",
         '"running_mean": ("bn_rm",)',
         '"running_mean": ("bn_riv",)',
     ),
     Mutant(
         "FLOPs for multiply-adds",
-        "cost.py",
+        "cost/__init__.py",
         "get_total_flops() // 2",
         "get_total_flops()",
     ),
@@ -397,6 +390,11 @@ MUTANTS = [
     ),
     Mutant("idle parameter unseen", DDP, "    if missing:", "    if False:"),
 ]
+MUTANTS += [
+    mutant
+    for module in systems.modules()
+    for mutant in getattr(module, "MUTANTS", [])
+]
 SURVIVORS: dict[str, str] = {}
 
 
@@ -415,8 +413,9 @@ def test_mutant_changes_one_place(mutant):
 
 # Where a bug in a file shows first: saves time and changes no verdict.
 FIRST = {
-    "checkpoints.py": "test_checkpoints.py",
-    "cost.py": "test_cost.py",
+    "checkpoints/__init__.py": "test_checkpoints.py",
+    "checkpoints/non_local.py": "test_checkpoints.py",
+    "cost/__init__.py": "test_cost.py",
     "maps.py": "test_maps.py",
     "_checks.py": "test_errors.py",
     "_layout.py": "test_properties.py",
@@ -429,6 +428,7 @@ FIRST = {
     GR: "test_growth.py",
     DDP: "test_distributed.py",
 }
+FIRST |= systems.table("FIRST")
 
 
 def plant(folder, mutant=None):

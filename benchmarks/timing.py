@@ -22,7 +22,7 @@ SIDE = {"cpu": 3072, "cuda": 8192}
 # Rounds end when each task's two least times agree this well ...
 AGREEMENT = 1.05
 # ... after so many rounds and seconds at least, so many seconds at most.
-LEAST_ROUNDS, LEAST_SECONDS, MOST_SECONDS = 3, 2.0, 12.0
+LEAST_ROUNDS, LEAST_SECONDS, MOST_SECONDS = 3, 2.0, 8.0
 
 
 class Least(NamedTuple):

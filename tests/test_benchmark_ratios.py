@@ -57,8 +57,8 @@ def test_a_short_task_repeats_until_its_turn_is_long(clock):
     [
         ([1.0], 3),  # they agree, and two seconds are over
         ([0.25], 9),  # they agree, and too soon
-        ([1.0, 4.0, 3.0, 2.0, 2.0625], 4),  # until two agree
-        ([1.0, 2.0, 4.0, 4.0, 4.0], 4),  # not within the most seconds
+        ([0.5, 2.0, 1.5, 1.0, 1.03125], 4),  # until two agree
+        ([1.0, 1.5, 3.0], 4),  # not within the most seconds
         ([1.0, *(2.0**-n for n in range(11))], 10),  # never
     ],
 )

@@ -47,7 +47,7 @@ class Case:
         return bool({"pooled", "halves"} & self.traits)
 
     def __str__(self) -> str:
-        options = "-".join(f"{value}" for value in self.options.values())
+        options = "-".join(f"{k}={v}" for k, v in self.options.items())
         return f"{self.key}-{options}" if options else self.key
 
     def build(

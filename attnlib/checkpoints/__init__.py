@@ -39,9 +39,9 @@ def load_reference(
     Args:
         block: the block, built with the options that the source used.
         state_dict: the source's entries, tensors or arrays.
-        source: which implementation: ``"document"`` or ``"post"`` for
-            SelfAttention; ``"alexhex7"``, ``"mmcv"``, ``"caffe2"`` or
-            ``"slowfast"`` for NonLocal.
+        source: which implementation, one of ``CATALOG[key].sources`` in
+            ``attnlib.catalog``: ``"document"`` or ``"post"`` for
+            SelfAttention, ``"official"`` or ``"mmseg"`` for DANet's blocks.
         prefix: what stands before the block's names, such as
             ``"decode_head.nl_block."``. Entries without it belong to other
             layers and are passed over.

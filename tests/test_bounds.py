@@ -1,0 +1,248 @@
+"""What is promised of time and of a process's peak memory, on two cores.
+
+Times are ratios of the least of alternating rounds; peaks are read in a fresh
+process each. These tests run alone, after the others.
+"""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attnlib import DoubleAttention, PolarizedSelfAttention, PositionAttention
+from attnlib.functional import (
+    concatenation_attention,
+    dot_product_attention,
+    softmax_attention,
+    window_aggregation,
+)
+from benchmarks.peak import in_fresh_process
+from benchmarks.presets import FUNCTION
+from benchmarks.subjects import Case
+from benchmarks.timing import MatrixProduct, least_times
+
+pytestmark = pytest.mark.alone
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="reads the peak from /proc"
+)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def both_passes(function, *inputs):
+    """Return a task: forward and backward, with gradients for all inputs."""
+    leaves = [t.detach().requires_grad_() for t in inputs]
+
+    def task():
+        y = function(*leaves)
+        torch.autograd.grad(y, leaves, torch.ones_like(y))
+
+    task()
+    return task
+
+
+def ratio(fast, plain, *inputs, rounds=40):
+    tasks = {
+        "fast": both_passes(fast, *inputs),
+        "plain": both_passes(plain, *inputs),
+    }
+    least = least_times(tasks, rounds=rounds, device="cpu")
+    found = least["fast"].time / least["plain"].time
+    print(f"{found:.3f} of the plain form's time")
+    return found
+
+
+def tokens(b, n, d, dv):
+    torch.manual_seed(0)
+    q, k = (torch.randn(b, n, d) / d**0.25 for _ in range(2))
+    return q, k, torch.randn(b, n, dv)
+
+
+def form(function, impl):
+    return lambda *inputs: function(*inputs, impl=impl)
+
+
+@pytest.mark.parametrize(
+    ("shape", "impl", "bound"),
+    [
+        ((1, 9216, 64, 64), "chunked", 0.45),
+        ((1, 9409, 256, 256), "chunked", 0.95),
+        ((2, 1024, 128, 128), "chunked", 1.1),
+        ((1, 4096, 32, 32), "chunked", 0.6),
+        ((1, 4096, 8, 64), "chunked", 0.7),
+        ((1, 4096, 32, 32), "sdpa", 0.6),
+        ((1, 4096, 128, 64), "sdpa", 0.9),
+    ],
+    ids=str,
+)
+def test_time_of_softmax_attention(shape, impl, bound):
+    fast, plain = (form(softmax_attention, i) for i in (impl, "reference"))
+    assert ratio(fast, plain, *tokens(*shape)) <= bound
+
+
+def test_time_against_one_large_product():
+    """At most 1.6 times as long as as many multiply-adds in one product.
+
+    As many as the plain form makes: the ones that are made again count as
+    time, not as work.
+    """
+    b, n, d, dv = shape = (1, 9409, 256, 256)
+    product = MatrixProduct("float32", "cpu")
+    fast = form(softmax_attention, "chunked")
+    tasks = {"fast": both_passes(fast, *tokens(*shape)), "product": product}
+    least = least_times(tasks, rounds=40, device="cpu")
+    work = 3 * b * n * n * (d + dv) / product.macs
+    found = least["fast"].time / (work * least["product"].time)
+    print(f"{found:.2f} of one large product's time")
+    assert found <= 1.6
+
+
+@linux
+@pytest.mark.parametrize(
+    ("shape", "bound"),
+    [
+        ((1, 9216, 64, 64), 1 / 10),
+        ((1, 9409, 256, 256), 1 / 10),
+        ((2, 1024, 128, 128), 1 / 2),
+        ((1, 4096, 32, 32), 1 / 8),
+    ],
+    ids=str,
+)
+def test_peak_of_the_process(shape, bound):
+    peaks = {}
+    for impl in ("reference", "chunked"):
+        case = Case(FUNCTION, impl, shape, "float32", "both")
+        peaks[impl] = in_fresh_process(case, "cpu", 2)["peak_bytes"]
+    found = peaks["chunked"] / peaks["reference"]
+    print(f"{found:.3f} of {peaks['reference'] / 2**20:.0f} MiB")
+    assert found <= bound
+
+
+TRAIN = """
+    import sys, torch, attnlib
+
+    def status(name):
+        with open("/proc/self/status") as lines:
+            line = next(line for line in lines if line.startswith(name))
+        return int(line.split()[1])
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    block = attnlib.NonLocal(1024, impl=sys.argv[1])
+    optimiser = torch.optim.SGD(block.parameters(), lr=0.1)
+    small = attnlib.NonLocal(8, impl=sys.argv[1])
+    small(torch.randn(1, 8, 8, 8)).sum().backward()  # code is loaded before
+    start = [p.clone() for p in block.parameters()]
+    before = status("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    x = torch.randn(1, 1024, 128, 128)
+    (block(x) * x).sum().backward()
+    optimiser.step()
+    pairs = zip(block.parameters(), start)
+    assert any(not torch.equal(p, q) for p, q in pairs)
+    print(status("VmHWM") - before)
+"""
+
+
+@linux
+def test_a_wide_block_trains_at_128_x_128_in_a_gibibyte():
+    """Above its parameters; the plain form needs more than two."""
+    import os
+    import textwrap
+
+    need = {}
+    for impl in ("chunked", "reference"):
+        command = [sys.executable, "-c", textwrap.dedent(TRAIN), impl]
+        result = subprocess.run(
+            command,
+            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        need[impl] = int(result.stdout) / 2**20  # GiB
+    print({impl: f"{gib:.2f} GiB" for impl, gib in need.items()})
+    assert need["chunked"] < 1
+    assert need["reference"] > 2
+
+
+@pytest.mark.parametrize(
+    ("function", "impl"),
+    [
+        (dot_product_attention, "associative"),
+        (concatenation_attention, "sorted"),
+    ],
+)
+def test_time_of_the_reordered_sums(function, impl):
+    q, k, v = tokens(1, 4096, 32, 32)
+    if function is concatenation_attention:
+        q, k = q[..., 0], k[..., 0]
+    fast, plain = (form(function, i) for i in (impl, "reference"))
+    assert ratio(fast, plain, q, k, v) <= 0.1
+
+
+# Blocks
+
+
+def block_forms(block, fast):
+    def run(impl):
+        def call(x):
+            block.impl = impl
+            return block(x)
+
+        return call
+
+    torch.nn.init.constant_(next(block.parameters()), 0.5)
+    return run(fast), run("reference")
+
+
+def test_time_and_peak_of_position_attention():
+    forms = block_forms(PositionAttention(64), "auto")
+    assert ratio(*forms, torch.randn(1, 64, 64, 64)) <= 0.5
+    if sys.platform == "linux":
+        peaks = {}
+        for impl in ("reference", "chunked"):
+            case = Case("danet", impl, (1, 64, 64, 64), "float32", "both")
+            peaks[impl] = in_fresh_process(case, "cpu", 2)["peak_bytes"]
+        found = peaks["chunked"] / peaks["reference"]
+        print(f"{found:.3f} of the plain form's peak")
+        assert found <= 1 / 10
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        DoubleAttention(64),
+        PolarizedSelfAttention(64),
+        PolarizedSelfAttention(64, variant="paper"),
+    ],
+    ids=["a2net", "psa official", "psa paper"],
+)
+def test_time_of_the_folded_forms(block):
+    forms = block_forms(block, "folded")
+    assert ratio(*forms, torch.randn(2, 64, 64, 64)) <= 0.8
+
+
+def test_time_of_the_window_sum():
+    """Against windows laid out by ``unfold``: SAN's stage at 56 x 56."""
+
+    def unfold(x, w):
+        u = F.unfold(F.pad(x, (3, 3, 3, 3), mode="reflect"), 7)
+        u = u.view(2, 8, 8, 49, 56, 56)  # (B, C / G, G, k * k, H, W)
+        return (u * w[:, None]).sum(3).flatten(1, 2)
+
+    torch.manual_seed(0)
+    x, w = torch.randn(2, 64, 56, 56), torch.randn(2, 8, 49, 56, 56)
+
+    def shifted(x, w):
+        return window_aggregation(x, w, kernel_size=7)
+
+    assert ratio(shifted, unfold, x, w) <= 0.35

@@ -55,7 +55,8 @@ def test_no_overflow_in_float16(sign):
     weights = channel_weights(a, sign=sign)
     exact = channel_weights(a.double(), sign=sign)
     assert weights.isfinite().all()
-    torch.testing.assert_close(weights.double(), exact, rtol=0, atol=2e-3)
+    # Near 10^5 float32 steps by 1/128, and so do the scores.
+    torch.testing.assert_close(weights.double(), exact, rtol=0, atol=1e-2)
 
 
 def test_channel_map_is_the_one_of_forward():

@@ -232,20 +232,32 @@ MUTANTS = [
     Mutant(
         "dq of the last keys",
         CH,
-        "dq[b, i].baddbmm_(ds, kj)",
+        "dq[b, i].baddbmm_(ds, kj, beta=row)",
         "dq[b, i] = torch.bmm(ds, kj)",
     ),
     Mutant(
         "dk of the last rows",
         CH,
-        "dk[b, j].baddbmm_(ds.mT, qi)",
+        "dk[b, j].baddbmm_(ds.mT, qi, beta=column)",
         "dk[b, j] = torch.bmm(ds.mT, qi)",
     ),
     Mutant(
         "dv of the last rows",
         CH,
-        "dv[b, j].baddbmm_(p.mT, gi)",
+        "dv[b, j].baddbmm_(p.mT, gi, beta=column)",
         "dv[b, j] = torch.bmm(p.mT, gi)",
+    ),
+    Mutant(
+        "the first rows forgotten",
+        CH,
+        "row, column = float(j.start > 0), float(i.start > 0)",
+        "row, column = float(j.start > 0), 0.0",
+    ),
+    Mutant(
+        "no rows, no zeros",
+        CH,
+        "torch.empty_like if rows else torch.zeros_like",
+        "lambda t: torch.full_like(t, torch.nan)",
     ),
     Mutant(
         "one buffer for scores and slopes",

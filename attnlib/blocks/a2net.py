@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnlib._checks import (
@@ -29,6 +30,8 @@ from attnlib._checks import (
 )
 from attnlib._layout import CONV, Device, no_autocast, position
 from attnlib.functional.double import double_attention, double_weights
+
+_CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 class DoubleAttention(nn.Module):
@@ -139,10 +142,16 @@ class DoubleAttention(nn.Module):
 
         Rows of P sum to one, so projecting the pooled x pools the projected x,
         bias included; columns of Q sum to one, so W may act on descriptors.
+        Both scores come from one convolution, which reads x once.
         """
-        b, v = self.gather(x).flatten(2), self.distribute(x).flatten(2)
+        layers: tuple[Any, ...] = self.gather, self.distribute
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers])
+        scores = _CONV[self.dims](x, weight, bias).flatten(2)  # (B, 2 n, N)
         with no_autocast(x):
+            b, v = scores.chunk(2, dim=1)
             gather, distribute = double_weights(b, v)  # (B, n, N) each
+            del scores, b, v  # as large as both weights
             acc = gather.dtype
             tokens = x.flatten(2)  # (B, C, N)
             pooled = tokens.to(acc) @ gather.mT  # (B, C, n)

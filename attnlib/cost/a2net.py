@@ -18,6 +18,7 @@ def _double(
     m, n, out = block.value_channels, block.descriptors, block.reconstruct
     scores = 2 * c * n * positions
     floats = c * positions + 2 * n * positions  # x, P and Q
+    weights = 0  # the same for all images
     if impl == "reference":
         macs = scores + positions * m * (c + 2 * n + (c if out else 0))
         # a, G, and z where it is projected
@@ -28,7 +29,8 @@ def _double(
         macs += width * n * positions
         # the pooled x, the descriptors, their projection
         floats += c * n + m * n + (c * n if out else 0)
-    return Work(b * macs, b * floats)
+        weights = 2 * n * c  # of both scores, joined
+    return Work(b * macs, b * floats + weights)
 
 
 FORMULAS: dict[type[nn.Module], Formula] = {DoubleAttention: _double}

@@ -23,7 +23,9 @@ the error of dV five times that of the plain formula.
 
 Knowing lme, a tile needs no other tile of its row: the backward pass cuts rows
 and keys, as matrix products like it. The forward pass, which finds lme, takes
-whole rows. Tiling: Rabe and Staats (arXiv 2112.05682); the row sum:
+whole rows. Where a tile of the backward pass holds whole rows, it sums them
+again, and so the forward pass may be left to PyTorch's fused kernel and its
+coarser log-sum-exp. Tiling: Rabe and Staats (arXiv 2112.05682); the row sum:
 FlashAttention (arXiv 2205.14135).
 
 ``RecomputedAttention`` is the form to read. ``chunked_attention`` runs the
@@ -32,6 +34,7 @@ same two kernels as a ``torch.library`` operator, so that ``torch.compile`` and
 """
 
 # No `from __future__ import annotations`: torch.library reads annotations.
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,11 +76,14 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     """Return out (B, N, dv) and lme (B, N, 1), some rows at a time."""
     acc, (maps, rows, keys) = wide(q.dtype), (*q.shape[:2], k.shape[1])
+    if keys <= _sides("cpu")[1] and _kernel_knows(q, v):
+        return _fused_forward(q, k, v, scale)
     q, kt, v = q.to(acc), (scale * k.to(acc)).mT, v.to(acc)
     out = q.new_empty(maps, rows, v.shape[-1])
     lme = q.new_empty(maps, rows, 1)
     height, width = _sides(q.device.type)
-    area = 2 * height * width  # one buffer here, two in the backward pass
+    # One buffer here, two in the backward pass; of small maps a quarter.
+    area = min(2 * height * width, maps * rows * keys // 4)
     step = min(max(rows, 1), max(64, area // keys))
     group = max(1, area // (step * keys))
     scratch = _Scratch(q)
@@ -87,9 +93,30 @@ def _forward(
             s = torch.bmm(q[b, i], kt[b], out=scratch(*shape))  # (b, i, M)
             top = s.amax(-1, keepdim=True)
             total = s.sub_(top).exp_().sum(-1, keepdim=True)
-            out[b, i] = torch.bmm(s, v[b]).div_(total)
+            out[b, i].baddbmm_(s, v[b], beta=0).div_(total)
             lme[b, i] = total.div_(keys).log_().add_(top)
     return out, lme
+
+
+def _kernel_knows(q: Tensor, v: Tensor) -> bool:
+    """Whether PyTorch's fused CPU kernel takes q and v as they are."""
+    old = torch.__version__.startswith("2.4.") and q.dtype == torch.float16
+    fits = q.shape[-1] == v.shape[-1] > 1 and q.numel() > 0
+    return q.device.type == "cpu" and fits and not old
+
+
+def _fused_forward(
+    q: Tensor, k: Tensor, v: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Let the kernel compute out; its log-sum-exp is good enough for lme.
+
+    That is where a tile holds whole rows: the backward pass sums them again.
+    """
+    q, k, v = (t[:, None].contiguous() for t in (q, k, v))  # (B, 1, N, d)
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    out, lse = kernel(q, k, v, scale=scale)
+    lme = lse.reshape(q.shape[0], -1, 1) - math.log(k.shape[2])
+    return out[:, 0].to(lme.dtype), lme
 
 
 def _backward(
@@ -106,7 +133,8 @@ def _backward(
     q, k, v = q.to(acc), k.to(acc), v.to(acc)
     maps, rows, keys = (*q.shape[:2], k.shape[1])
     grad = grad.to(acc) / keys  # the tiles hold keys * P
-    dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    empty = torch.empty_like if rows else torch.zeros_like
+    dq, dk, dv = empty(q), empty(k), empty(v)
     # sum_j P_ij dP_ij, (B, N, 1)
     row_sum = (grad * out.to(acc)).sum(-1, keepdim=True)
     height, width = _sides(q.device.type)
@@ -119,15 +147,20 @@ def _backward(
             kj, vt = k[b, j], v[b, j].mT
             kt = (scale * kj).mT
             for i in _pieces(rows, step):
+                # The first tile of a sum finds nothing to be added to.
+                row, column = float(j.start > 0), float(i.start > 0)
                 qi, gi = q[b, i], grad[b, i]
                 shape = (*qi.shape[:2], kj.shape[1])
                 s = torch.bmm(qi, kt, out=scores(*shape))
                 p = s.sub_(lme[b, i]).exp_()  # keys * P
-                dv[b, j].baddbmm_(p.mT, gi)
+                if span == keys:  # whole rows: undo the rounding of lme
+                    exact = keys / p.sum(-1, keepdim=True)
+                    gi, _ = gi * exact, row_sum[b, i].mul_(exact)
+                dv[b, j].baddbmm_(p.mT, gi, beta=column)
                 dp = torch.bmm(gi, vt, out=slopes(*shape))
                 ds = dp.sub_(row_sum[b, i]).mul_(p)
-                dq[b, i].baddbmm_(ds, kj)
-                dk[b, j].baddbmm_(ds.mT, qi)
+                dq[b, i].baddbmm_(ds, kj, beta=row)
+                dk[b, j].baddbmm_(ds.mT, qi, beta=column)
     return dq.mul_(scale).to(dtype), dk.mul_(scale).to(dtype), dv.to(dtype)
 
 

@@ -50,6 +50,12 @@ def golden(facts, impl):
 
 MUTANTS = [
     Mutant(
+        "joined scores swapped",
+        A2,
+        "= self.gather, self.distribute\n",
+        "= self.distribute, self.gather\n",
+    ),
+    Mutant(
         "gathering over descriptors",
         DB,
         "b.to(acc).softmax(dim=-1)",

@@ -67,6 +67,10 @@ def test_the_sheets_numbers():
         assert macs == 5 * n * c * c // 8 + n * n * c
 
 
+def test_the_sign_is_that_of_the_equation():
+    assert DualMultiScaleAttention(8).channel[0].sign == "paper"
+
+
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="a multiple of 2 groups = 6, got 8"):
         DualMultiScaleAttention(8, groups=3)

@@ -117,11 +117,5 @@ MUTANTS = [
         "key_channels=half",
         "key_channels=max(1, half // 8)",
     ),
-    Mutant(
-        "map of the first half",
-        DM,
-        "attention_map(part[:, half:], query)",
-        "attention_map(part[:, :half], query)",
-    ),
 ]
 FIRST = {DM: "test_dmsanet.py"}

@@ -14,7 +14,10 @@ M P_ij = exp(scale * q_i . k_j - lme_i), and uses (with dO the gradient of out)
     dk = scale * dS^T q
 
 where the row sum comes from sum_j P_ij dP_ij = dO_i . out_i. All five are
-linear in dO, so the factor M is taken from dO once.
+linear in P, so the factor M is taken from the sums, once, at the end.
+
+A one-hot row makes dS a difference of two equal numbers. An output rounded to
+half precision would spoil it: what the rounding took away is kept beside it.
 
 Why the logarithm of the mean and not of the sum, the log-sum-exp of other
 descriptions? They differ by log M, and a float32 number near log M = 9 is
@@ -99,10 +102,9 @@ def _forward(
 
 
 def _kernel_knows(q: Tensor, v: Tensor) -> bool:
-    """Whether PyTorch's fused CPU kernel takes q and v as they are."""
-    old = torch.__version__.startswith("2.4.") and q.dtype == torch.float16
+    """Whether PyTorch's fused CPU kernel takes tensors as wide as q and v."""
     fits = q.shape[-1] == v.shape[-1] > 1 and q.numel() > 0
-    return q.device.type == "cpu" and fits and not old
+    return q.device.type == "cpu" and fits
 
 
 def _fused_forward(
@@ -112,11 +114,12 @@ def _fused_forward(
 
     That is where a tile holds whole rows: the backward pass sums them again.
     """
-    q, k, v = (t[:, None].contiguous() for t in (q, k, v))  # (B, 1, N, d)
+    acc = wide(q.dtype)
+    q, k, v = (t[:, None].to(acc).contiguous() for t in (q, k, v))
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     out, lse = kernel(q, k, v, scale=scale)
     lme = lse.reshape(q.shape[0], -1, 1) - math.log(k.shape[2])
-    return out[:, 0].to(lme.dtype), lme
+    return out[:, 0], lme
 
 
 def _backward(
@@ -132,7 +135,7 @@ def _backward(
     dtype, acc = q.dtype, wide(q.dtype)
     q, k, v = q.to(acc), k.to(acc), v.to(acc)
     maps, rows, keys = (*q.shape[:2], k.shape[1])
-    grad = grad.to(acc) / keys  # the tiles hold keys * P
+    grad = grad.to(acc)
     empty = torch.empty_like if rows else torch.zeros_like
     dq, dk, dv = empty(q), empty(k), empty(v)
     # sum_j P_ij dP_ij, (B, N, 1)
@@ -161,7 +164,9 @@ def _backward(
                 ds = dp.sub_(row_sum[b, i]).mul_(p)
                 dq[b, i].baddbmm_(ds, kj, beta=row)
                 dk[b, j].baddbmm_(ds.mT, qi, beta=column)
-    return dq.mul_(scale).to(dtype), dk.mul_(scale).to(dtype), dv.to(dtype)
+    for slope, factor in (dq, scale), (dk, scale), (dv, 1):
+        slope.mul_(factor / keys)  # the tiles hold keys * P
+    return dq.to(dtype), dk.to(dtype), dv.to(dtype)
 
 
 class RecomputedAttention(torch.autograd.Function):
@@ -198,9 +203,13 @@ class RecomputedAttention(torch.autograd.Function):
 @torch.library.custom_op("attnlib::chunked_attention", mutates_args=())
 def _chunked(
     q: Tensor, k: Tensor, v: Tensor, scale: float
-) -> tuple[Tensor, Tensor]:
-    out, lme = _forward(q, k, v, scale)
-    return out.to(q.dtype), lme
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the output, what its rounding took away, and lme."""
+    exact, lme = _forward(q, k, v, scale)
+    out = exact.to(q.dtype)
+    if exact.dtype == q.dtype:
+        return out, q.new_empty(0), lme
+    return out, exact.sub_(out).to(q.dtype), lme
 
 
 @torch.library.custom_op(
@@ -212,16 +221,22 @@ def _chunked_backward(
     k: Tensor,
     v: Tensor,
     out: Tensor,
+    rest: Tensor,
     lme: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _backward(grad, q, k, v, out, lme, scale)
+    exact = out.to(lme.dtype) + rest if out.dtype != lme.dtype else out
+    return _backward(grad, q, k, v, exact, lme, scale)
 
 
 @_chunked.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _(
+    q: Tensor, k: Tensor, v: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    acc = wide(q.dtype)
     out = q.new_empty(*q.shape[:2], v.shape[-1])
-    return out, q.new_empty(*q.shape[:2], 1, dtype=wide(q.dtype))
+    rest = q.new_empty(0) if acc == q.dtype else torch.empty_like(out)
+    return out, rest, q.new_empty(*q.shape[:2], 1, dtype=acc)
 
 
 @_chunked_backward.register_fake
@@ -231,6 +246,7 @@ def _(
     k: Tensor,
     v: Tensor,
     out: Tensor,
+    rest: Tensor,
     lme: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,7 +254,7 @@ def _(
 
 
 def _keep(
-    ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
+    ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     q, k, v, scale = inputs
     ctx.save_for_backward(q, k, v, *output)
@@ -247,7 +263,7 @@ def _keep(
 
 
 def _first_derivative(
-    ctx: Any, grad: Tensor | None, _lme: None
+    ctx: Any, grad: Tensor | None, *_: None
 ) -> tuple[Any, ...]:
     if grad is None:
         return None, None, None, None

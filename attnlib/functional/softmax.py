@@ -83,6 +83,13 @@ def softmax_attention(
         NotImplementedError: forward-mode derivatives (jvp) of ``sdpa`` or
             ``chunked``; ``auto`` takes the reference for those.
 
+    Precision, as the root of the mean squared error against the formula's:
+    ``chunked`` at most twice that of the formula in every dtype. So is
+    ``sdpa``, whose arithmetic is PyTorch's, with two exceptions: in float32 it
+    rounds a log-sum-exp near log M, and the gradient of v under even attention
+    is up to eight times as far off; in half precision the gradients of q and k
+    under peaked attention are up to 2.25 times as far off.
+
     Reference: Vaswani et al. 2017, arXiv 1706.03762, equation 1, with
     ``scale`` left free.
     """

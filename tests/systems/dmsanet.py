@@ -112,10 +112,22 @@ MUTANTS = [
         'sign: str = "official"',
     ),
     Mutant(
+        "the sign of DANet",
+        DM,
+        'sign: str = "paper"',
+        'sign: str = "official"',
+    ),
+    Mutant(
         "narrow keys",
         DM,
         "key_channels=half",
         "key_channels=max(1, half // 8)",
+    ),
+    Mutant(
+        "map of the first half",
+        DM,
+        "attention_map(part[:, half:], query)",
+        "attention_map(part[:, :half], query)",
     ),
 ]
 FIRST = {DM: "test_dmsanet.py"}

@@ -33,6 +33,30 @@ def golden(facts, impl):
 
 MUTANTS = [
     Mutant(
+        "pooled over channels",
+        PO,
+        "scores.to(acc).softmax(dim=-1)",
+        "scores.to(acc).sigmoid()",
+    ),
+    Mutant(
+        "paper without softmax",
+        PS,
+        '        if self.variant == "paper":\n            g = g.softmax(dim=-1)',
+        '        if self.variant == "none":\n            g = g.softmax(dim=-1)',
+    ),
+    Mutant(
+        "softmax over the one row",
+        PS,
+        "g = g.softmax(dim=-1)",
+        "g = g.softmax(dim=1)",
+    ),
+    Mutant(
+        "theta over channels",
+        PS,
+        "theta = theta.softmax(dim=-1)",
+        "theta = theta.softmax(dim=1)",
+    ),
+    Mutant(
         "official softmax forgotten",
         PS,
         "            t = t.softmax(dim=-1)\n",

@@ -95,5 +95,59 @@ MUTANTS = [
         "F.normalize(p, dim=1)",
         "F.normalize(p, dim=2)",
     ),
+    Mutant(
+        "values not pooled",
+        RN,
+        "max_pool(t, self.dims)[0] for t in (p, v))",
+        "max_pool(t, self.dims)[0] for t in (p, p))",
+    ),
+    Mutant(
+        "scaled scores",
+        RN,
+        "softmax_attention(q, k, v, scale=1.0",
+        "softmax_attention(q, k, v, scale=0.5",
+    ),
+    Mutant(
+        "region starts as a depthwise layer",
+        RN,
+        "                self._start_region()\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "padding forgotten at one side",
+        RN,
+        "padding=tuple(size // 2 for size in kernel)",
+        "padding=tuple(kernel[0] // 2 for size in kernel)",
+    ),
+    Mutant(
+        "gate starts open",
+        RN,
+        "        nn.init.zeros_(self.out.weight)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "gate multiplies",
+        RN,
+        "return x + shift.view",
+        "return x * shift.view",
+    ),
+    Mutant(
+        "gate of a mean",
+        RN,
+        "pool_positions(x.flatten(2), scores)[..., 0]",
+        "x.flatten(2).mean(-1)",
+    ),
+    Mutant(
+        "the first live filter for all",
+        RCP,
+        "channel % dense.shape[1]]",
+        "channel * 0]",
+    ),
+    Mutant(
+        "ReLU forgotten",
+        PWR,
+        "return dot_product_weights(q, k).relu()",
+        "return dot_product_weights(q, k)",
+    ),
 ]
 FIRST = {RN: "test_rnl.py", RCP: "test_rnl.py"}

@@ -8,7 +8,7 @@ a scale that the paper has not: options here, combined by ``NonLocal.preset``.
 
 Cost for N positions, M keys, C channels, d inner channels, pooling first:
 (2 N + 2 M) C d + 2 N M d multiply-adds; the plain form keeps its N x M map.
-Chapter: book/foundations/general_form. Wang et al. 2018, arXiv 1711.07971.
+Chapter: book/reach/nonlocal. Wang et al. 2018, arXiv 1711.07971.
 """
 
 from __future__ import annotations

@@ -112,12 +112,6 @@ MUTANTS = [
         'sign: str = "official"',
     ),
     Mutant(
-        "the sign of DANet",
-        DM,
-        'sign: str = "paper"',
-        'sign: str = "official"',
-    ),
-    Mutant(
         "narrow keys",
         DM,
         "key_channels=half",

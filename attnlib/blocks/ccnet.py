@@ -26,6 +26,7 @@ from attnlib._checks import (
     check_map,
     check_positive,
     check_query,
+    wide,
 )
 from attnlib._layout import CONV, Device
 from attnlib.functional.criss_cross import (
@@ -110,15 +111,29 @@ class CrissCrossAttention(nn.Module):
         """Return ``x + gamma y``, each pass; ``(B, C, *S) -> (B, C, *S)``."""
         self._check(x)
         t = x.movedim(1, -1).contiguous()  # (B, *S, C)
+        weight, bias = self.value.weight.flatten(1), self.value.bias
+        gamma = self.gamma
+        if gamma is not None and self._folds():  # sum_j P_ij (gamma v_j)
+            weight, bias, gamma = gamma * weight, gamma * bias, None
         for _ in range(self.recurrence):
             q, k = _project(self.query, t), _project(self.key, t)  # (B, *S, d)
-            v = _project(self.value, t)  # (B, *S, C)
+            v = F.linear(t, weight, bias)  # (B, *S, C)
             y = criss_cross_attention(q, k, v, impl=self.impl)  # (B, *S, C)
-            t = t + (y if self.gamma is None else self.gamma * y)
+            t = t + (y if gamma is None else gamma * y)
         if t.requires_grad and not torch.compiler.is_compiling():
             t.register_hook(_lay_out)
         out = t.movedim(-1, 1)  # (B, C, *S)
         return out.contiguous() if x.is_contiguous() else out
+
+    def _folds(self) -> bool:
+        """Whether gamma stands in the value's weights: y need not be kept.
+
+        Not in half precision, where a small gamma would round them.
+        """
+        weight = self.value.get_parameter("weight")
+        half = torch.is_autocast_enabled(weight.device.type)
+        half = half or wide(weight.dtype) != weight.dtype
+        return self.impl != "reference" and not half
 
     def _check(self, x: Tensor) -> None:
         weight = self.query.weight

@@ -34,12 +34,18 @@ def criss_cross(
 def _block(
     block: CrissCrossAttention, b: int, size: tuple[int, ...], impl: str
 ) -> Work:
-    """R times projections and core; kept: each pass's input, y for gamma."""
+    """R times projections and core.
+
+    Kept: the input of each pass; for gamma each y, or the value's weights
+    times gamma.
+    """
     n, c, d = math.prod(size), block.in_channels, block.key_channels
+    learned, plain = block.gamma is not None, impl == "reference"
     core = criss_cross(b, size, d, c, impl)
     macs = core.macs + b * n * c * (2 * d + c)
-    floats = core.floats + b * n * c * (1 if block.gamma is None else 2)
-    return Work(block.recurrence * macs, block.recurrence * floats)
+    floats = core.floats + b * n * c * (2 if learned and plain else 1)
+    weights = c * c if learned and not plain else 0
+    return Work(block.recurrence * macs, block.recurrence * floats + weights)
 
 
 def _head(block: CCNetHead, b: int, size: tuple[int, ...], impl: str) -> Work:

@@ -14,6 +14,11 @@ from attnlib import (
     memory,
 )
 from attnlib.blocks.a2net import DoubleAttention
+from attnlib.blocks.ccnet import (
+    CrissCrossAttention,
+    RecurrentCrissCrossAttention,
+)
+from attnlib.blocks.ccnet_head import CCNetHead
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -35,8 +40,10 @@ from attnlib.checkpoints import load_reference
 __version__ = "0.1.0"
 
 __all__ = [
+    "CCNetHead",
     "ChannelAttention",
     "ChannelGate",
+    "CrissCrossAttention",
     "DANetHead",
     "DoubleAttention",
     "DualMultiScaleAttention",
@@ -45,6 +52,7 @@ __all__ = [
     "PatchwiseSelfAttention",
     "PolarizedSelfAttention",
     "PositionAttention",
+    "RecurrentCrissCrossAttention",
     "RegionNonLocal",
     "SANBottleneck",
     "SelfAttention",

@@ -15,6 +15,11 @@ from torch import nn
 
 from attnlib._checks import check_choice
 from attnlib.blocks.a2net import DoubleAttention
+from attnlib.blocks.ccnet import (
+    CrissCrossAttention,
+    RecurrentCrissCrossAttention,
+)
+from attnlib.blocks.ccnet_head import CCNetHead
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -229,6 +234,32 @@ _BLOCKS = (
                 "2 to 4 points over standard baselines; the two layouts "
                 "differ marginally",
                 "pose estimation and segmentation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="ccnet",
+        cls=CrissCrossAttention,
+        others=(RecurrentCrissCrossAttention,),
+        heads=(CCNetHead,),
+        title="CCNet: Criss-Cross Attention for Semantic Segmentation",
+        year=2019,
+        arxiv="1811.11721",
+        part="cost",
+        chapter="book/cost/ccnet",
+        sources=("official", "mmseg"),
+        dims=(1, 2, 3),
+        claims=(
+            Claim(
+                "11 times less GPU memory and about 85 % fewer FLOPs than a "
+                "non-local block",
+                "two passes, one image of 512 x 97 x 97",
+                "abstract",
+            ),
+            Claim(
+                "81.9, 45.76 and 55.47 % mean IoU",
+                "Cityscapes test, ADE20K validation, LIP validation",
                 "abstract",
             ),
         ),

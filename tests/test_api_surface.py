@@ -14,8 +14,10 @@ from attnlib import catalog, create_block, list_blocks
 
 PUBLIC = {
     "attnlib": {
+        "CCNetHead",
         "ChannelAttention",
         "ChannelGate",
+        "CrissCrossAttention",
         "DANetHead",
         "DoubleAttention",
         "DualMultiScaleAttention",
@@ -24,6 +26,7 @@ PUBLIC = {
         "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
+        "RecurrentCrissCrossAttention",
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
@@ -51,10 +54,14 @@ PUBLIC = {
         "channel_weights",
         "concatenation_attention",
         "concatenation_weights",
+        "criss_cross_attention",
+        "criss_cross_map",
+        "criss_cross_weights",
         "dot_product_attention",
         "dot_product_weights",
         "double_attention",
         "double_weights",
+        "explain_criss_cross_attention",
         "explain_softmax_attention",
         "pool_positions",
         "relu_attention",
@@ -116,10 +123,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    cheaper = ["ccnet"]
+    names = ["selfattention", *reach, *cheaper]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == cheaper
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from attnlib._checks import check_choice
 from attnlib.checkpoints import (
     a2net,
+    ccnet,
     danet,
     dmsanet,
     non_local,
@@ -128,4 +129,5 @@ _SOURCES: Sources = {
     **dmsanet.SOURCES,
     **san.SOURCES,
     **psa.SOURCES,
+    **ccnet.SOURCES,
 }

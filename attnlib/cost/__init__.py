@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnlib._checks import check_choice
 from attnlib.cost import (
     a2net,
+    ccnet,
     danet,
     dmsanet,
     non_local,
@@ -88,8 +89,8 @@ def count(
         block: any block of the catalogue.
         shape: ``(B, C, *S)``.
         impl: as in :func:`closed_form`. Multiply-adds are counted on
-            a form that PyTorch's counter sees into: softmax attention on the
-            reference, window sums on ``"shifted"``.
+            a form that PyTorch's counter sees into: softmax and criss-cross
+            attention on the reference, window sums on ``"shifted"``.
 
     Shape:
         - Output: ``Cost(parameters, macs, kept_bytes)``
@@ -109,6 +110,8 @@ def count(
         tensors = (*block.parameters(), *block.buffers())
         kept = kept_bytes(block, x, without=tensors)
         if "sdpa" in block.impls:
+            block.impl = "reference"
+        elif "merged" in block.impls:
             block.impl = "reference"
         elif "shifted" in block.impls:
             block.impl = "shifted"
@@ -138,4 +141,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **dmsanet.FORMULAS,
     **san.FORMULAS,
     **psa.FORMULAS,
+    **ccnet.FORMULAS,
 }

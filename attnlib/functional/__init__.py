@@ -2,6 +2,12 @@
 
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
+from attnlib.functional.criss_cross import (
+    criss_cross_attention,
+    criss_cross_map,
+    criss_cross_weights,
+    explain_criss_cross_attention,
+)
 from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.pairwise import (
     concatenation_attention,
@@ -31,10 +37,14 @@ __all__ = [
     "channel_weights",
     "concatenation_attention",
     "concatenation_weights",
+    "criss_cross_attention",
+    "criss_cross_map",
+    "criss_cross_weights",
     "dot_product_attention",
     "dot_product_weights",
     "double_attention",
     "double_weights",
+    "explain_criss_cross_attention",
     "explain_softmax_attention",
     "pool_positions",
     "relu_attention",

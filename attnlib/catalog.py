@@ -21,6 +21,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -229,6 +230,29 @@ _BLOCKS = (
                 "2 to 4 points over standard baselines; the two layouts "
                 "differ marginally",
                 "pose estimation and segmentation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="gcnet",
+        cls=GlobalContext,
+        others=(SimplifiedNonLocal,),
+        title=(
+            "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and "
+            "Beyond"
+        ),
+        year=2019,
+        arxiv="1904.11492",
+        part="cost",
+        chapter="book/cost/gcnet",
+        sources=("official", "mmseg", "timm", "post"),
+        claims=(
+            Claim(
+                "the maps of a non-local network are almost the same for all "
+                "queries; one map for all keeps its accuracy with much less "
+                "computation",
+                "object detection, classification and action recognition",
                 "abstract",
             ),
         ),

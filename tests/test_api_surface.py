@@ -19,6 +19,7 @@ PUBLIC = {
         "DANetHead",
         "DoubleAttention",
         "DualMultiScaleAttention",
+        "GlobalContext",
         "PairwiseSelfAttention",
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
@@ -27,6 +28,7 @@ PUBLIC = {
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
+        "SimplifiedNonLocal",
         "catalog",
         "checkpoints",
         "cost",
@@ -51,6 +53,8 @@ PUBLIC = {
         "channel_weights",
         "concatenation_attention",
         "concatenation_weights",
+        "context_attention",
+        "context_weights",
         "dot_product_attention",
         "dot_product_weights",
         "double_attention",
@@ -116,10 +120,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    paying_less = ["gcnet"]
+    names = ["selfattention", *reach, *paying_less]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == paying_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

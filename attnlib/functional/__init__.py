@@ -2,6 +2,7 @@
 
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
+from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.pairwise import (
     concatenation_attention,
@@ -31,6 +32,8 @@ __all__ = [
     "channel_weights",
     "concatenation_attention",
     "concatenation_weights",
+    "context_attention",
+    "context_weights",
     "dot_product_attention",
     "dot_product_weights",
     "double_attention",

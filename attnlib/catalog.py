@@ -252,7 +252,7 @@ _BLOCKS = (
                 "the maps of a non-local network are almost the same for all "
                 "queries; one map for all keeps its accuracy with much less "
                 "computation",
-                "object detection, classification and action recognition",
+                "networks trained on images",
                 "abstract",
             ),
         ),

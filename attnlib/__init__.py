@@ -25,6 +25,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -47,6 +48,7 @@ __all__ = [
     "DANetHead",
     "DoubleAttention",
     "DualMultiScaleAttention",
+    "GlobalContext",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",
@@ -56,6 +58,7 @@ __all__ = [
     "RegionNonLocal",
     "SANBottleneck",
     "SelfAttention",
+    "SimplifiedNonLocal",
     "catalog",
     "checkpoints",
     "cost",

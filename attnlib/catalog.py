@@ -26,6 +26,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -260,6 +261,29 @@ _BLOCKS = (
             Claim(
                 "81.9, 45.76 and 55.47 % mean IoU",
                 "Cityscapes test, ADE20K validation, LIP validation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="gcnet",
+        cls=GlobalContext,
+        others=(SimplifiedNonLocal,),
+        title=(
+            "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and "
+            "Beyond"
+        ),
+        year=2019,
+        arxiv="1904.11492",
+        part="cost",
+        chapter="book/cost/gcnet",
+        sources=("official", "mmseg", "timm", "post"),
+        claims=(
+            Claim(
+                "the maps of a non-local network are almost the same for all "
+                "queries; one map for all keeps its accuracy with much less "
+                "computation",
+                "networks trained on images",
                 "abstract",
             ),
         ),

@@ -21,6 +21,7 @@ PUBLIC = {
         "DANetHead",
         "DoubleAttention",
         "DualMultiScaleAttention",
+        "GlobalContext",
         "PairwiseSelfAttention",
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
@@ -30,6 +31,7 @@ PUBLIC = {
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
+        "SimplifiedNonLocal",
         "catalog",
         "checkpoints",
         "cost",
@@ -57,6 +59,8 @@ PUBLIC = {
         "criss_cross_attention",
         "criss_cross_map",
         "criss_cross_weights",
+        "context_attention",
+        "context_weights",
         "dot_product_attention",
         "dot_product_weights",
         "double_attention",
@@ -129,6 +133,7 @@ def test_catalogue():
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
     assert list_blocks("cost") == cheaper
+    assert list_blocks("cost") == paying_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

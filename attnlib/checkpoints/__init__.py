@@ -19,6 +19,7 @@ from attnlib.checkpoints import (
     ccnet,
     danet,
     dmsanet,
+    gcnet,
     non_local,
     psa,
     rnl,
@@ -130,4 +131,5 @@ _SOURCES: Sources = {
     **san.SOURCES,
     **psa.SOURCES,
     **ccnet.SOURCES,
+    **gcnet.SOURCES,
 }

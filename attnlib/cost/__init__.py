@@ -26,6 +26,7 @@ from attnlib.cost import (
     ccnet,
     danet,
     dmsanet,
+    gcnet,
     non_local,
     psa,
     rnl,
@@ -142,4 +143,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **san.FORMULAS,
     **psa.FORMULAS,
     **ccnet.FORMULAS,
+    **gcnet.FORMULAS,
 }

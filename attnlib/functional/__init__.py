@@ -8,6 +8,7 @@ from attnlib.functional.criss_cross import (
     criss_cross_weights,
     explain_criss_cross_attention,
 )
+from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.pairwise import (
     concatenation_attention,
@@ -40,6 +41,8 @@ __all__ = [
     "criss_cross_attention",
     "criss_cross_map",
     "criss_cross_weights",
+    "context_attention",
+    "context_weights",
     "dot_product_attention",
     "dot_product_weights",
     "double_attention",

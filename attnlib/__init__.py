@@ -20,6 +20,8 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.emanet import EMAttention
+from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -40,6 +42,8 @@ __all__ = [
     "DANetHead",
     "DoubleAttention",
     "DualMultiScaleAttention",
+    "EMANetHead",
+    "EMAttention",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",

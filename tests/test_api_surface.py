@@ -17,6 +17,8 @@ PUBLIC = {
         "ChannelAttention",
         "ChannelGate",
         "DANetHead",
+        "EMANetHead",
+        "EMAttention",
         "DoubleAttention",
         "DualMultiScaleAttention",
         "PairwiseSelfAttention",
@@ -46,6 +48,7 @@ PUBLIC = {
     },
     "attnlib.functional": {
         "Choice",
+        "Mixture",
         "RecomputedAttention",
         "channel_attention",
         "channel_weights",
@@ -55,6 +58,7 @@ PUBLIC = {
         "dot_product_weights",
         "double_attention",
         "double_weights",
+        "expectation_maximization",
         "explain_softmax_attention",
         "pool_positions",
         "relu_attention",
@@ -116,10 +120,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    pay_less = ["emanet"]
+    names = ["selfattention", *reach, *pay_less]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == pay_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -3,6 +3,7 @@
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.double import double_attention, double_weights
+from attnlib.functional.em import Mixture, expectation_maximization
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -26,6 +27,7 @@ from attnlib.functional.window import (
 
 __all__ = [
     "Choice",
+    "Mixture",
     "RecomputedAttention",
     "channel_attention",
     "channel_weights",
@@ -35,6 +37,7 @@ __all__ = [
     "dot_product_weights",
     "double_attention",
     "double_weights",
+    "expectation_maximization",
     "explain_softmax_attention",
     "pool_positions",
     "relu_attention",

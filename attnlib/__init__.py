@@ -26,6 +26,8 @@ from attnlib.blocks.danet import (
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
+from attnlib.blocks.emanet import EMAttention
+from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -49,6 +51,8 @@ __all__ = [
     "DoubleAttention",
     "DualMultiScaleAttention",
     "GlobalContext",
+    "EMANetHead",
+    "EMAttention",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",

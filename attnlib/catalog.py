@@ -27,6 +27,8 @@ from attnlib.blocks.danet import (
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
+from attnlib.blocks.emanet import EMAttention
+from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -285,6 +287,33 @@ _BLOCKS = (
                 "computation",
                 "networks trained on images",
                 "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="emanet",
+        cls=EMAttention,
+        heads=(EMANetHead,),
+        title=(
+            "Expectation-Maximization Attention Networks for Semantic "
+            "Segmentation"
+        ),
+        year=2019,
+        arxiv="1907.13426",
+        part="cost",
+        chapter="book/cost/emanet",
+        sources=("official", "mmseg"),
+        claims=(
+            Claim(
+                "43.1 GFLOPs and 10.0 M parameters over ResNet-101, where "
+                "DeepLabV3 takes 63.4 and 15.5",
+                "C = 512, image of 513 x 513, output stride 8",
+                "table 1",
+            ),
+            Claim(
+                "21.1 GFLOPs and 4.87 M parameters over ResNet-101",
+                "C = 256, image of 513 x 513, output stride 8",
+                "table 1",
             ),
         ),
     ),

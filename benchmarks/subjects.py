@@ -146,7 +146,8 @@ class Work:
         with torch.set_grad_enabled(self.backward):
             y = self.function(*self.inputs)
             if self.backward:
-                leaves = [*self.inputs, *self.parameters]
+                trained = [p for p in self.parameters if p.requires_grad]
+                leaves = [*self.inputs, *trained]
                 slope = torch.ones_like(y)
                 torch.autograd.grad(y, leaves, slope, allow_unused=True)
 

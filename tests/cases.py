@@ -93,7 +93,8 @@ def gradients(block: nn.Module, x: Tensor) -> dict[str, Tensor]:
     y = block(x)
     generator = torch.Generator().manual_seed(3)
     probe = torch.randn(y.shape, generator=generator, dtype=torch.float64)
-    leaves = {"input": x, **dict(block.named_parameters())}
+    leaves = {"input": x}
+    leaves |= {n: p for n, p in block.named_parameters() if p.requires_grad}
     loss = (y * probe.to(y.dtype)).sum()
     grads = torch.autograd.grad(loss, list(leaves.values()))
     return {"output": y.detach(), **dict(zip(leaves, grads, strict=True))}

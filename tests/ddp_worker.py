@@ -18,6 +18,7 @@ PROCESSES = 2
 CPU = torch.device("cpu")
 EACH_FORM = [(case, impl) for case in CASES for impl in case.build().impls]
 NORMED = Case("nonlocal", {})
+BASES = Case("emanet", {"bases": 5, "auto_update": True})
 
 
 class Idle(nn.Module):
@@ -64,8 +65,12 @@ def main(folder, rank):
     inside = parallel(classifier(idle), CPU)
     convert = nn.SyncBatchNorm.convert_sync_batchnorm
     synced = convert(NORMED.build())
+    bases = BASES.build().train()
+    uneven = BASES.input(2 * PROCESSES)[slice(1) if rank == 0 else slice(1, 4)]
+    bases(uneven)
     seen = {
         "steps": steps,
+        "start of the bases": bases.mu,
         "without DDP": alone,
         "norms in training": step(training, *mine(NORMED)),
         "idle": refusal(lambda: step(inside, *mine(NORMED))),

@@ -19,6 +19,8 @@ PUBLIC = {
         "ChannelGate",
         "CrissCrossAttention",
         "DANetHead",
+        "EMANetHead",
+        "EMAttention",
         "DoubleAttention",
         "DualMultiScaleAttention",
         "GlobalContext",
@@ -51,6 +53,7 @@ PUBLIC = {
     },
     "attnlib.functional": {
         "Choice",
+        "Mixture",
         "RecomputedAttention",
         "channel_attention",
         "channel_weights",
@@ -66,6 +69,7 @@ PUBLIC = {
         "double_attention",
         "double_weights",
         "explain_criss_cross_attention",
+        "expectation_maximization",
         "explain_softmax_attention",
         "pool_positions",
         "relu_attention",
@@ -134,6 +138,7 @@ def test_catalogue():
     assert list_blocks("reach") == reach
     assert list_blocks("cost") == cheaper
     assert list_blocks("cost") == paying_less
+    assert list_blocks("cost") == pay_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

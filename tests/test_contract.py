@@ -110,7 +110,11 @@ def test_input_stays_unchanged(case):
 def test_every_parameter_gets_a_gradient(case):
     block = case.build()
     block(case.input()).square().sum().backward()
+    trained = [p.requires_grad for p in block.parameters()]
+    assert all(trained) == ("frozen" not in case.traits)
     for name, parameter in block.named_parameters():
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
 

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from cases import CASES
-from ddp_worker import EACH_FORM, NORMED, PROCESSES, Idle, batch, classifier
+from ddp_worker import (
+    BASES,
+    EACH_FORM,
+    NORMED,
+    PROCESSES,
+    Idle,
+    batch,
+    classifier,
+)
 from filelock import FileLock
 from torch import nn
 
@@ -103,6 +111,14 @@ def test_norms_in_training_mix_images(seen):
     for process in seen:
         found = process["norms in training"]["0.out.weight.grad"]
         assert (found - expected).abs().max() > 0.1 * expected.abs().max()
+
+
+def test_the_start_of_the_bases_follows_all_images(seen):
+    """One image here, three there: the mean is that of four."""
+    block = BASES.build().train()
+    block(BASES.input(2 * PROCESSES))
+    for process in seen:
+        torch.testing.assert_close(process["start of the bases"], block.mu)
 
 
 def test_synchronised_norms_need_a_gpu(seen):

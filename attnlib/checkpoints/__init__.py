@@ -20,6 +20,7 @@ from attnlib.checkpoints import (
     danet,
     dmsanet,
     gcnet,
+    emanet,
     non_local,
     psa,
     rnl,
@@ -132,4 +133,5 @@ _SOURCES: Sources = {
     **psa.SOURCES,
     **ccnet.SOURCES,
     **gcnet.SOURCES,
+    **emanet.SOURCES,
 }

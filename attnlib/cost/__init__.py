@@ -3,7 +3,7 @@
 ``closed_form`` evaluates formulas in B, C, N; ``count`` runs the block and
 counts. The tests demand that they are equal, to the last byte.
 
-- parameters: numbers that an optimiser sees.
+- parameters: numbers that an optimiser sees, frozen ones included.
 - macs: multiply-adds of the matrix products, convolutions and window sums of
   one forward pass, in the order in which ``impl`` multiplies. Exponentials,
   sums, products entry by entry and pooling are not counted, nor are the zeros
@@ -27,6 +27,7 @@ from attnlib.cost import (
     danet,
     dmsanet,
     gcnet,
+    emanet,
     non_local,
     psa,
     rnl,
@@ -144,4 +145,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **psa.FORMULAS,
     **ccnet.FORMULAS,
     **gcnet.FORMULAS,
+    **emanet.FORMULAS,
 }

@@ -121,6 +121,7 @@ def step(net: nn.Module, x: Tensor, target: Tensor) -> dict[str, Tensor]:
     """
     F.cross_entropy(net(x), target).backward()
     named = dict(getattr(net, "module", net).named_parameters())
+    named = {name: p for name, p in named.items() if p.requires_grad}
     missing = [name for name, p in named.items() if p.grad is None]
     if missing:
         raise RuntimeError(f"parameters without gradient: {missing}")

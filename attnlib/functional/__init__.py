@@ -10,6 +10,7 @@ from attnlib.functional.criss_cross import (
 )
 from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.double import double_attention, double_weights
+from attnlib.functional.em import Mixture, expectation_maximization
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -33,6 +34,7 @@ from attnlib.functional.window import (
 
 __all__ = [
     "Choice",
+    "Mixture",
     "RecomputedAttention",
     "channel_attention",
     "channel_weights",
@@ -48,6 +50,7 @@ __all__ = [
     "double_attention",
     "double_weights",
     "explain_criss_cross_attention",
+    "expectation_maximization",
     "explain_softmax_attention",
     "pool_positions",
     "relu_attention",

@@ -31,9 +31,10 @@ from typing import Any
 # border      refuses a map that is not larger than its reflected border
 # pair        refuses a batch of one in train mode
 # wide        refuses to be built for one channel
+# frozen      keeps parameters that no gradient reaches
 # pooled      refuses a map of one pixel in a pooled direction
 TRAITS = {"map", "softmax", "permutes", "transposes", "everywhere"}
-TRAITS |= {"shift", "pooled", "halves", "pair", "wide", "border"}
+TRAITS |= {"shift", "pooled", "halves", "pair", "wide", "border", "frozen"}
 
 
 def modules() -> list[ModuleType]:

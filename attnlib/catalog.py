@@ -21,6 +21,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -229,6 +230,23 @@ _BLOCKS = (
                 "2 to 4 points over standard baselines; the two layouts "
                 "differ marginally",
                 "pose estimation and segmentation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="isanet",
+        cls=InterlacedSparseAttention,
+        title=("Interlaced Sparse Self-Attention for Semantic Segmentation"),
+        year=2019,
+        arxiv="1907.12273",
+        part="cost",
+        chapter="book/cost/isanet",
+        sources=("official", "mmseg"),
+        claims=(
+            Claim(
+                "the dense affinity matrix is the product of two sparse ones",
+                "any map",
                 "abstract",
             ),
         ),

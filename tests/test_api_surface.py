@@ -23,6 +23,7 @@ PUBLIC = {
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
+        "InterlacedSparseAttention",
         "NonLocal",
         "RegionNonLocal",
         "SANBottleneck",
@@ -56,6 +57,14 @@ PUBLIC = {
         "double_attention",
         "double_weights",
         "explain_softmax_attention",
+        "crop",
+        "deinterlace",
+        "group_weights",
+        "interlace",
+        "interlaced_attention",
+        "interlaced_product",
+        "pad_to_multiple",
+        "spread",
         "pool_positions",
         "relu_attention",
         "relu_weights",
@@ -116,10 +125,11 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    names = ["selfattention", *reach, "isanet"]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == ["isanet"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

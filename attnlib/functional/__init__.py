@@ -3,6 +3,16 @@
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.double import double_attention, double_weights
+from attnlib.functional.interlaced import (
+    crop,
+    deinterlace,
+    group_weights,
+    interlace,
+    interlaced_attention,
+    interlaced_product,
+    pad_to_multiple,
+    spread,
+)
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -36,6 +46,14 @@ __all__ = [
     "double_attention",
     "double_weights",
     "explain_softmax_attention",
+    "crop",
+    "deinterlace",
+    "group_weights",
+    "interlace",
+    "interlaced_attention",
+    "interlaced_product",
+    "pad_to_multiple",
+    "spread",
     "pool_positions",
     "relu_attention",
     "relu_weights",

@@ -151,6 +151,7 @@ OPTIONS = [
     {"down_factors": ((2, 2), (3, 4)), "out_channels": 6},
     {"norm": "inplace_abn", "down_factors": ((2, 4),)},
     {"value_bias": True, "out_norm": False},
+    {"norm": "inplace_abn", "down_factors": ((2, 2), (1, 3))},
 ]
 
 
@@ -219,6 +220,16 @@ def test_batch_statistics_count_the_padding():
     seen = block.long[0].query[0](pad_to_multiple(x, (8, 8)))
     mean = 0.9 * before + 0.1 * seen.mean((0, 2, 3))
     torch.testing.assert_close(block.long[0].query[1].running_mean, mean)
+
+
+def test_looking_at_the_map_leaves_the_statistics():
+    block, x = build().train(), random_map(2, 8, 5, 7)
+    before = {k: v.clone() for k, v in block.state_dict().items()}
+    block.attention_map(x)
+    block.attention_map(x, query=(0, 0))
+    block.step_maps(x)
+    for key, value in block.state_dict().items():
+        assert torch.equal(value, before[key]), key
 
 
 # The product of two sparse maps

@@ -251,10 +251,15 @@ class InterlacedSparseAttention(nn.Module):
         factor = self.down_factors[stage]
         long: Any = self.long[stage]
         short: Any = self.short[stage]
+        kept = [buffer.clone() for buffer in self.buffers()]
         u = pad_to_multiple(x, factor)
         far = long.weights(u, factor, "long")
         u = long(u, factor, "long", "reference")
-        return far, short.weights(u, factor, "short"), tuple(u.shape[2:])
+        near = short.weights(u, factor, "short")
+        # In train mode the norms have counted this as a pass: undone.
+        for buffer, before in zip(self.buffers(), kept, strict=True):
+            buffer.copy_(before)
+        return far, near, tuple(u.shape[2:])
 
     def _check(self, x: Tensor) -> None:
         first: Any = self.out[0]

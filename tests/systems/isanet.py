@@ -13,12 +13,14 @@ ICP = "checkpoints/isanet.py"
 VARIANTS = {
     "isanet": [
         {},  # 5 x 7 becomes 8 x 8: 29 of 64 positions are padding
-        {"down_factors": ((1, 7),)},  # nothing is padded
-        {"down_factors": ((3, 2),), "key_channels": 3, "value_channels": 5},
+        {"down_factors": ((1, 7),), "out_norm": False},  # none is
         {"down_factors": ((2, 2), (4, 4)), "value_bias": True},
-        {"norm": "inplace_abn", "down_factors": ((2, 3),)},
-        {"norm": "inplace_abn", "down_factors": ((4, 4), (1, 3))},
-        {"out_norm": False, "down_factors": ((5, 1),)},
+        {
+            "down_factors": ((3, 2),),
+            "norm": "inplace_abn",
+            "key_channels": 3,
+            "value_channels": 5,
+        },
     ]
 }
 GOLDEN = {"isanet"}

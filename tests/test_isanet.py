@@ -21,6 +21,7 @@ from attnlib.functional import (
     interlaced_attention,
     interlaced_product,
     pad_to_multiple,
+    regroup,
     softmax_attention,
     spread,
 )
@@ -100,6 +101,40 @@ def test_the_whole_map_moves_each_output_over_padding():
     x = random_map(1, 8, 9, 8).requires_grad_()
     for i in ((0, 0), (8, 7), (4, 3)):
         assert moved_by(block, x, i).all()
+
+
+# One operator for each move in a traced graph
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "args"),
+    [
+        ("pad", (2, 3, 5, 7), (8, 8)),
+        ("crop", (2, 3, 8, 8), (5, 7)),
+        ("to_groups", (2, 3, 6, 12), (2, 3, "long")),
+        ("to_groups", (2, 3, 6, 12), (2, 3, "short")),
+        ("from_groups", (2, 6, 12, 3), (2, 3, 6, 12, "long")),
+        ("from_groups", (2, 12, 6, 3), (2, 3, 6, 12, "short")),
+    ],
+    ids=str,
+)
+def test_traced_moves_are_the_plain_ones(name, shape, args):
+    """Value, shape on paper, first and second derivative."""
+    plain = getattr(regroup, f"_{name}")
+    x = random_map(*shape).requires_grad_()
+    traced, y = regroup._OPS[name](x, *args), plain(x, *args)
+    assert torch.equal(traced, y)
+    probe = random_map(*y.shape).requires_grad_()
+    slopes = [
+        torch.autograd.grad(t, x, probe, create_graph=True)[0]
+        for t in (traced, y)
+    ]
+    assert torch.equal(*slopes)
+    other = random_map(*shape)
+    second = [torch.autograd.grad(s, probe, other)[0] for s in slopes]
+    assert torch.equal(*second)
+    paper = regroup._OPS[name](torch.empty(shape, device="meta"), *args)
+    assert paper.shape == y.shape
 
 
 # The official computation, written out: projections behind the sorting.

@@ -62,7 +62,16 @@ def _multiple(size: int, step: int) -> int:
 
 
 def crop(y: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Undo :func:`pad_to_multiple`: cut the map of ``size`` out; a view."""
+    """Undo :func:`pad_to_multiple`: cut the inner map out.
+
+    Args:
+        y: the padded map.
+        size: ``(H, W)`` before padding.
+
+    Shape:
+        - y: ``(B, C, H', W')``
+        - Output: ``(B, C, H, W)``, a view (a copy in a traced graph)
+    """
     return regroup.crop(y, size[0], size[1])
 
 

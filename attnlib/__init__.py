@@ -28,6 +28,7 @@ from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
+from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -53,6 +54,7 @@ __all__ = [
     "GlobalContext",
     "EMANetHead",
     "EMAttention",
+    "InterlacedSparseAttention",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",

@@ -29,6 +29,7 @@ from attnlib.blocks.dmsanet import DualMultiScaleAttention
 from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
+from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -314,6 +315,23 @@ _BLOCKS = (
                 "21.1 GFLOPs and 4.87 M parameters over ResNet-101",
                 "C = 256, image of 513 x 513, output stride 8",
                 "table 1",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="isanet",
+        cls=InterlacedSparseAttention,
+        title=("Interlaced Sparse Self-Attention for Semantic Segmentation"),
+        year=2019,
+        arxiv="1907.12273",
+        part="cost",
+        chapter="book/cost/isanet",
+        sources=("official", "mmseg"),
+        claims=(
+            Claim(
+                "the dense affinity matrix is the product of two sparse ones",
+                "any map",
+                "abstract",
             ),
         ),
     ),

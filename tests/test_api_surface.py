@@ -28,6 +28,7 @@ PUBLIC = {
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
+        "InterlacedSparseAttention",
         "NonLocal",
         "RecurrentCrissCrossAttention",
         "RegionNonLocal",
@@ -71,6 +72,14 @@ PUBLIC = {
         "explain_criss_cross_attention",
         "expectation_maximization",
         "explain_softmax_attention",
+        "crop",
+        "deinterlace",
+        "group_weights",
+        "interlace",
+        "interlaced_attention",
+        "interlaced_product",
+        "pad_to_multiple",
+        "spread",
         "pool_positions",
         "relu_attention",
         "relu_weights",
@@ -139,6 +148,7 @@ def test_catalogue():
     assert list_blocks("cost") == cheaper
     assert list_blocks("cost") == paying_less
     assert list_blocks("cost") == pay_less
+    assert list_blocks("cost") == ["isanet"]
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -21,6 +21,7 @@ from attnlib.checkpoints import (
     dmsanet,
     gcnet,
     emanet,
+    isanet,
     non_local,
     psa,
     rnl,
@@ -134,4 +135,5 @@ _SOURCES: Sources = {
     **ccnet.SOURCES,
     **gcnet.SOURCES,
     **emanet.SOURCES,
+    **isanet.SOURCES,
 }

@@ -28,6 +28,7 @@ from attnlib.cost import (
     dmsanet,
     gcnet,
     emanet,
+    isanet,
     non_local,
     psa,
     rnl,
@@ -146,4 +147,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **ccnet.FORMULAS,
     **gcnet.FORMULAS,
     **emanet.FORMULAS,
+    **isanet.FORMULAS,
 }

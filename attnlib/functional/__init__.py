@@ -11,6 +11,16 @@ from attnlib.functional.criss_cross import (
 from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.em import Mixture, expectation_maximization
+from attnlib.functional.interlaced import (
+    crop,
+    deinterlace,
+    group_weights,
+    interlace,
+    interlaced_attention,
+    interlaced_product,
+    pad_to_multiple,
+    spread,
+)
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -52,6 +62,14 @@ __all__ = [
     "explain_criss_cross_attention",
     "expectation_maximization",
     "explain_softmax_attention",
+    "crop",
+    "deinterlace",
+    "group_weights",
+    "interlace",
+    "interlaced_attention",
+    "interlaced_product",
+    "pad_to_multiple",
+    "spread",
     "pool_positions",
     "relu_attention",
     "relu_weights",

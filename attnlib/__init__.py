@@ -14,6 +14,7 @@ from attnlib import (
     memory,
 )
 from attnlib.blocks.a2net import DoubleAttention
+from attnlib.blocks.annnet import FusionPyramidNonLocal, PyramidNonLocal
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -40,11 +41,13 @@ __all__ = [
     "DANetHead",
     "DoubleAttention",
     "DualMultiScaleAttention",
+    "FusionPyramidNonLocal",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",
     "PolarizedSelfAttention",
     "PositionAttention",
+    "PyramidNonLocal",
     "RegionNonLocal",
     "SANBottleneck",
     "SelfAttention",

@@ -19,11 +19,13 @@ PUBLIC = {
         "DANetHead",
         "DoubleAttention",
         "DualMultiScaleAttention",
+        "FusionPyramidNonLocal",
         "PairwiseSelfAttention",
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
+        "PyramidNonLocal",
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
@@ -57,6 +59,8 @@ PUBLIC = {
         "double_weights",
         "explain_softmax_attention",
         "pool_positions",
+        "pyramid_matrix",
+        "pyramid_pool",
         "relu_attention",
         "relu_weights",
         "softmax_attention",
@@ -116,10 +120,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    cheaper = ["annnet"]
+    names = ["selfattention", *reach, *cheaper]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == cheaper
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from attnlib._checks import check_choice
 from attnlib.checkpoints import (
     a2net,
+    annnet,
     danet,
     dmsanet,
     non_local,
@@ -87,6 +88,11 @@ def load_reference(
         found = [key for key in theirs if key in given]
         if found:
             tensor = given.pop(found[0])
+            problems += [
+                f"{twin} differs from {found[0]}, with which the block shares"
+                for twin in found[1:]
+                if not _same(given.pop(twin), tensor)
+            ]
             if _core(tensor.shape) == _core(own.shape):
                 copies.append((own, tensor.reshape(own.shape)))
             else:
@@ -119,6 +125,13 @@ def _core(shape: torch.Size) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two entries hold the same numbers; nan says nothing."""
+    if a.shape != b.shape:
+        return False
+    return bool(((a == b) | a.isnan() | b.isnan()).all())
+
+
 _SOURCES: Sources = {
     **self_attention.SOURCES,
     **non_local.SOURCES,
@@ -128,4 +141,5 @@ _SOURCES: Sources = {
     **dmsanet.SOURCES,
     **san.SOURCES,
     **psa.SOURCES,
+    **annnet.SOURCES,
 }

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnlib._checks import check_choice
 from attnlib.cost import (
     a2net,
+    annnet,
     danet,
     dmsanet,
     non_local,
@@ -138,4 +139,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **dmsanet.FORMULAS,
     **san.FORMULAS,
     **psa.FORMULAS,
+    **annnet.FORMULAS,
 }

@@ -278,7 +278,7 @@ def test_what_the_blocks_are_at_the_start(impl):
                 continue
             bare = cls(8, fuse=False, impl=impl, dtype=torch.float64, **more)
             assert not bare(x).any()
-            bare(x).sum().backward()
+            (bare(x) * x).sum().backward()
             moved = bare.norm if more else bare.out
             assert moved.weight.grad.abs().max() > 1e-3
             assert bool(bare.out.weight.any()) == bool(more)
@@ -297,14 +297,20 @@ def test_dropout_drops_channels():
 
 
 def test_the_map_has_at_most_the_rank_of_the_anchors():
-    for sizes, rank in (((1,), 1), ((1, 2), 4), ((2,), 4), ((1, 3), 9)):
+    for sizes, width, rank in (
+        ((1,), 8, 1),
+        ((2,), 8, 4),
+        ((1, 2), 8, 4),  # the whole is the mean of its quarters
+        ((1, 2), 7, 5),  # where bins overlap, it is not
+        ((1, 3), 9, 9),
+    ):
         block = randomise(PyramidNonLocal(16, pool_sizes=sizes)).double()
-        weights = block.eval().attention_map(randn(1, 16, 6, 7))[0, 0]
+        weights = block.eval().attention_map(randn(1, 16, 6, width))[0, 0]
         assert torch.linalg.matrix_rank(weights, rtol=1e-9) == rank
         assert weights.min() > 0  # every pair
         # One bin, the whole picture: every weight is 1/N.
         if sizes == (1,):
-            even = torch.full_like(weights, 1 / 42)
+            even = torch.full_like(weights, 1 / 48)
             torch.testing.assert_close(weights, even)
 
 
@@ -573,9 +579,15 @@ def test_a_norm_after_w_and_no_norm_have_names(source):
 def test_half_precision_error_at_most_twice_that_of_the_formula(
     options, dtype
 ):
-    """The root of the mean squared error, of output and input gradient."""
+    """The root of the mean squared error, of output and input gradient.
+
+    Without the last ReLU: it is chance on which side of it a rounded number
+    falls, and a slope is there or is not.
+    """
     errors = {}
     for block in both(dropout=0.0, **options):
+        if block.fuse is not None:
+            block.fuse[2] = nn.Identity()
         found = []
         for one in (block.eval(), copy.deepcopy(block).to(dtype)):
             kind = one.out.weight.dtype
@@ -623,8 +635,9 @@ def test_low_may_have_any_size_and_batches_may_be_empty():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("impl", PyramidNonLocal.impls)
-@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(
+    ("impl", "train"), [("reference", False), ("anchored", True)]
+)
 def test_two_maps_compile_and_export(impl, train):
     torch._dynamo.reset()
     block = FusionPyramidNonLocal(8, low_channels=3, impl=impl, dropout=0.0)

@@ -23,11 +23,14 @@ def _pyramid(block: Pyramid, b: int, size: tuple[int, ...], impl: str) -> Work:
     macs = n * low * k
     floats = c * n + s * k + s * n  # x, the keys, the map
     once = 0  # whatever the batch
-    transforms = 1
+    transforms = kept = 1
     if block.query is not None:
         macs += n * c * k
         transforms = 2
-    floats += transforms * k * n * (2 if normed else 1)  # before norm, after
+        # A key that no ReLU keeps is kept by adaptive pooling, if at all.
+        pools = form == "reference" and max(block.pool_sizes) > 1
+        kept = 2 if normed or pools else 1
+    floats += k * n * (transforms + kept if normed else kept)
     once += transforms * 2 * k if normed else 0  # its mean and deviation
 
     if form == "reference":

@@ -171,12 +171,12 @@ class Pyramid(nn.Module):
             m = _project(self.out.weight, None, v)  # (B, O, S)
             c = self.out.get_parameter("bias").to(acc)[:, None]  # (O, 1)
             if self.fuse is not None and self.norm is None:
-                own, xs = self.fuse[0].weight.split(
-                    [m.shape[1], x.shape[1]], 1
-                )
+                both = self.fuse[0].get_parameter("weight")
+                own, xs = both.split([m.shape[1], x.shape[1]], 1)
                 m, c = _project(own, None, m), own.flatten(1).to(acc) @ c
                 if self.bias:
-                    c = c + self.fuse[0].bias.to(acc)[:, None]
+                    bias = self.fuse[0].get_parameter("bias")
+                    c = c + bias.to(acc)[:, None]
                 c = _project(xs, c, x.flatten(2).to(dtype))  # (B, O, N)
             a = softmax_weights(to_tokens(q), k, scale=self._factor)
             y = torch.baddbmm(c.to(dtype), m.to(dtype), a.mT)  # (B, O, N)
@@ -208,7 +208,7 @@ class Pyramid(nn.Module):
             i = position(query, x.shape[2:])
             q = q[:, i : i + 1]
         k = pyramid_pool(f, self.pool_sizes, impl="reference")
-        size, acc = low.shape[2:], wide(q.dtype)
+        size, acc = (low.shape[2], low.shape[3]), wide(q.dtype)
         a = softmax_weights(q.to(acc), k.to(acc), scale=self._factor)
         p = pyramid_matrix(size, self.pool_sizes, device=x.device, dtype=acc)
         full = (a @ p).to(x.dtype)[:, None]  # (B, 1, N, M)

@@ -110,8 +110,8 @@ MUTANTS = [
     Mutant(
         "parts of the fusion swapped",
         CORE,
-        "own, xs = self.fuse[0].weight.split([m.shape[1], x.shape[1]], 1)",
-        "xs, own = self.fuse[0].weight.split([x.shape[1], m.shape[1]], 1)",
+        "own, xs = both.split([m.shape[1], x.shape[1]], 1)",
+        "xs, own = both.split([x.shape[1], m.shape[1]], 1)",
     ),
     Mutant(
         "constant of W forgotten",

@@ -19,6 +19,7 @@ from attnlib.blocks.ccnet import (
     RecurrentCrissCrossAttention,
 )
 from attnlib.blocks.ccnet_head import CCNetHead
+from attnlib.blocks.annnet import FusionPyramidNonLocal, PyramidNonLocal
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
@@ -55,12 +56,14 @@ __all__ = [
     "EMANetHead",
     "EMAttention",
     "InterlacedSparseAttention",
+    "FusionPyramidNonLocal",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",
     "PolarizedSelfAttention",
     "PositionAttention",
     "RecurrentCrissCrossAttention",
+    "PyramidNonLocal",
     "RegionNonLocal",
     "SANBottleneck",
     "SelfAttention",

@@ -55,38 +55,46 @@ def check_floating(name: str, x: object) -> Tensor:
 
 
 def check_map(
-    block: object, x: object, channels: int, dims: int = 2, *, weight: Tensor
+    block: object,
+    x: object,
+    channels: int,
+    dims: int = 2,
+    *,
+    weight: Tensor,
+    name: str = "x",
 ) -> None:
     """Raise unless ``x`` is a feature map for ``block``.
 
     Checked are type, rank, channels, size, dtype and device. ``weight`` is one
     of the block's parameters: x must have its dtype (except under autocast)
-    and its device.
+    and its device. ``name`` is what a message calls x.
     """
-    x = check_floating("x", x)
+    x = check_floating(name, x)
     owner = type(block).__name__
     if x.ndim != dims + 2:
         raise ValueError(
-            f"{owner} takes x of shape {_LAYOUTS[dims]}, "
+            f"{owner} takes {name} of shape {_LAYOUTS[dims]}, "
             f"that is {dims + 2} dimensions; got {x.ndim}: {tuple(x.shape)}"
         )
     if x.shape[1] != channels:
         raise ValueError(
-            f"{owner} was built for {channels} channels (dimension 1 of x); "
-            f"got {x.shape[1]}: {tuple(x.shape)}"
+            f"{owner} was built for {channels} channels "
+            f"(dimension 1 of {name}); got {x.shape[1]}: {tuple(x.shape)}"
         )
     if any(size < 1 for size in x.shape[2:]):
         raise ValueError(
-            f"{owner} needs at least one position; got x of {tuple(x.shape)}"
+            f"{owner} needs at least one position; "
+            f"got {name} of {tuple(x.shape)}"
         )
     if x.device != weight.device:
         raise ValueError(
-            f"{owner} is on {weight.device}, x on {x.device}: move one of them"
+            f"{owner} is on {weight.device}, {name} on {x.device}: "
+            "move one of them"
         )
     device = x.device.type
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(device):
         raise TypeError(
-            f"{owner} has {weight.dtype} parameters, got x of {x.dtype}: "
+            f"{owner} has {weight.dtype} parameters, got {name} of {x.dtype}: "
             "convert one of them or use torch.autocast"
         )
 

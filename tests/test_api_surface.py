@@ -24,6 +24,7 @@ PUBLIC = {
         "DoubleAttention",
         "DualMultiScaleAttention",
         "GlobalContext",
+        "FusionPyramidNonLocal",
         "PairwiseSelfAttention",
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
@@ -31,6 +32,7 @@ PUBLIC = {
         "InterlacedSparseAttention",
         "NonLocal",
         "RecurrentCrissCrossAttention",
+        "PyramidNonLocal",
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
@@ -81,6 +83,8 @@ PUBLIC = {
         "pad_to_multiple",
         "spread",
         "pool_positions",
+        "pyramid_matrix",
+        "pyramid_pool",
         "relu_attention",
         "relu_weights",
         "softmax_attention",
@@ -149,6 +153,7 @@ def test_catalogue():
     assert list_blocks("cost") == paying_less
     assert list_blocks("cost") == pay_less
     assert list_blocks("cost") == ["isanet"]
+    assert list_blocks("cost") == cheaper
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -17,6 +17,7 @@ from attnlib._checks import check_choice
 from attnlib.checkpoints import (
     a2net,
     ccnet,
+    annnet,
     danet,
     dmsanet,
     gcnet,
@@ -91,6 +92,11 @@ def load_reference(
         found = [key for key in theirs if key in given]
         if found:
             tensor = given.pop(found[0])
+            problems += [
+                f"{twin} differs from {found[0]}, with which the block shares"
+                for twin in found[1:]
+                if not _same(given.pop(twin), tensor)
+            ]
             if _core(tensor.shape) == _core(own.shape):
                 copies.append((own, tensor.reshape(own.shape)))
             else:
@@ -123,6 +129,13 @@ def _core(shape: torch.Size) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two entries hold the same numbers; nan says nothing."""
+    if a.shape != b.shape:
+        return False
+    return bool(((a == b) | a.isnan() | b.isnan()).all())
+
+
 _SOURCES: Sources = {
     **self_attention.SOURCES,
     **non_local.SOURCES,
@@ -136,4 +149,5 @@ _SOURCES: Sources = {
     **gcnet.SOURCES,
     **emanet.SOURCES,
     **isanet.SOURCES,
+    **annnet.SOURCES,
 }

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-# Our entry -> names that the source may use for it. No name: the source has no
+# Our entry -> names that the source may use for it; where it has several, they
+# must agree. No name: the source has no
 # such entry and zero says the same (a bias in front of a batch norm).
 Names = dict[str, tuple[str, ...]]
 Entries = dict[str, Tensor]

@@ -24,6 +24,7 @@ from attnlib._checks import check_choice
 from attnlib.cost import (
     a2net,
     ccnet,
+    annnet,
     danet,
     dmsanet,
     gcnet,
@@ -148,4 +149,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **gcnet.FORMULAS,
     **emanet.FORMULAS,
     **isanet.FORMULAS,
+    **annnet.FORMULAS,
 }

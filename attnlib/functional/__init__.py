@@ -30,6 +30,7 @@ from attnlib.functional.pairwise import (
     relu_weights,
 )
 from attnlib.functional.polarized import pool_positions
+from attnlib.functional.pyramid import pyramid_matrix, pyramid_pool
 from attnlib.functional.softmax import (
     Choice,
     explain_softmax_attention,
@@ -71,6 +72,8 @@ __all__ = [
     "pad_to_multiple",
     "spread",
     "pool_positions",
+    "pyramid_matrix",
+    "pyramid_pool",
     "relu_attention",
     "relu_weights",
     "softmax_attention",

@@ -20,6 +20,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.lightnl import LightNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -40,6 +41,7 @@ __all__ = [
     "DANetHead",
     "DoubleAttention",
     "DualMultiScaleAttention",
+    "LightNonLocal",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",

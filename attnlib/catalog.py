@@ -21,6 +21,7 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.lightnl import LightNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -229,6 +230,29 @@ _BLOCKS = (
                 "2 to 4 points over standard baselines; the two layouts "
                 "differ marginally",
                 "pose estimation and segmentation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="lightnl",
+        cls=LightNonLocal,
+        title="Neural Architecture Search for Lightweight Non-Local Networks",
+        year=2020,
+        arxiv="2004.01961",
+        part="cost",
+        chapter="book/cost/lightnl",
+        sources=("official", "port"),
+        claims=(
+            Claim(
+                "400 times cheaper than a conventional non-local block, "
+                "without loss",
+                "no shape is given",
+                "abstract",
+            ),
+            Claim(
+                "77.7 % top-1 accuracy at 350 M FLOPs",
+                "AutoNL-L, ImageNet-1k",
                 "abstract",
             ),
         ),

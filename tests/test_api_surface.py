@@ -23,6 +23,7 @@ PUBLIC = {
         "PatchwiseSelfAttention",
         "PolarizedSelfAttention",
         "PositionAttention",
+        "LightNonLocal",
         "NonLocal",
         "RegionNonLocal",
         "SANBottleneck",
@@ -56,7 +57,10 @@ PUBLIC = {
         "double_attention",
         "double_weights",
         "explain_softmax_attention",
+        "light_attention",
+        "light_weights",
         "pool_positions",
+        "product_order",
         "relu_attention",
         "relu_weights",
         "softmax_attention",
@@ -116,10 +120,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    paying_less = ["lightnl"]
+    names = ["selfattention", *reach, *paying_less]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == paying_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -3,6 +3,11 @@
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.double import double_attention, double_weights
+from attnlib.functional.light import (
+    light_attention,
+    light_weights,
+    product_order,
+)
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -36,7 +41,10 @@ __all__ = [
     "double_attention",
     "double_weights",
     "explain_softmax_attention",
+    "light_attention",
+    "light_weights",
     "pool_positions",
+    "product_order",
     "relu_attention",
     "relu_weights",
     "softmax_attention",

@@ -408,9 +408,9 @@ def test_products_refuse_other_kinds():
         light_attention(q, k, 1.0)
     with pytest.raises(TypeError, match="k must be a floating-point tensor"):
         light_weights(q, k.int())
-    with pytest.raises(ValueError, match="must share one dtype"):
+    with pytest.raises(TypeError, match="must share one dtype"):
         light_attention(q, k.double(), v)
-    with pytest.raises(ValueError, match="must share one device"):
+    with pytest.raises(ValueError, match="must be on one device"):
         light_attention(q, k, v.to("meta"))
     for divisor in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="divisor must be positive, got"):

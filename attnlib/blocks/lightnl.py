@@ -160,7 +160,10 @@ class LightNonLocal(nn.Module):
     def _columns(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (B, c, N), k (B, c, M) and v (B, C, M): views, if s = 1."""
         c, s = self.key_channels, self.nl_s
-        v = x[:, :, ::s, ::s].flatten(2)
+        v = x
+        if s > 1:  # copied for every size: a traced graph cannot choose
+            v = x[:, :, ::s, ::s].clone(memory_format=torch.contiguous_format)
+        v = v.flatten(2)
         return x[:, :c].flatten(2), v[:, :c], v
 
     def _divisor(self, x: Tensor, keys: Tensor) -> float:
@@ -230,7 +233,7 @@ def _share(channels: int, nl_c: float) -> int:
 def _normalised(norm: nn.BatchNorm2d, y: Tensor) -> Tensor:
     """Apply a batch norm in y's dtype, which may be wider than the norm's."""
     if norm.weight.dtype == y.dtype:
-        return norm(y)  # type: ignore[no-any-return]
+        return norm(y)
     stats = [t for t in (norm.running_mean, norm.running_var) if t is not None]
     mean, var = (t.to(y.dtype) for t in stats)
     weight, bias = norm.weight.to(y.dtype), norm.bias.to(y.dtype)

@@ -20,8 +20,8 @@ def _light(
         impl = product_order(n, m, c, wide)
     # x, whose first channels are the queries; input of filters and of norm
     floats = 3 * wide * n
-    if block.nl_s > 1 and rows > 1 and columns > 1:
-        floats += wide * m  # one row or column of x is a view of x
+    if block.nl_s > 1:
+        floats += wide * m  # a copy of what is sampled
     if impl == "reference":
         macs, floats = n * m * (c + wide), floats + n * m
     else:

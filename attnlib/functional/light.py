@@ -58,9 +58,9 @@ def light_weights(
         - Output: ``(*, N, M)``, float32 for half inputs
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit, a divisor that
-            is not positive.
-        TypeError: anything but floating-point tensors.
+        ValueError: shapes or devices that do not fit, a divisor that is not
+            positive.
+        TypeError: anything but floating-point tensors of one dtype.
     """
     divisor = _check(q, k, k, divisor)
     acc = wide(q.dtype)
@@ -94,9 +94,9 @@ def light_attention(
         - Output: ``(*, C, N)``, float32 for half inputs
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit, a divisor that
-            is not positive, an unknown ``impl``.
-        TypeError: anything but floating-point tensors.
+        ValueError: shapes or devices that do not fit, a divisor that is not
+            positive, an unknown ``impl``.
+        TypeError: anything but floating-point tensors of one dtype.
 
     Reference: Li et al. 2020, arXiv 2004.01961, section 3.
     """
@@ -119,15 +119,14 @@ def light_attention(
 
 def _check(q: Tensor, k: Tensor, v: Tensor, divisor: float | None) -> float:
     """Return the divisor; raise unless three matrices of columns fit."""
-    tensors = {"q": q, "k": k, "v": v}
-    for name, t in tensors.items():
+    for name, t in (("q", q), ("k", k), ("v", v)):
         check_floating(name, t)
         if t.ndim < 2:
             raise ValueError(
                 f"{name} must be (..., channels, positions), "
                 f"got {tuple(t.shape)}"
             )
-    shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in tensors.items())
+    shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
     if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
         raise ValueError(
             f"q, k and v must have the same leading dimensions, got {shapes}"
@@ -138,10 +137,16 @@ def _check(q: Tensor, k: Tensor, v: Tensor, divisor: float | None) -> float:
         raise ValueError(f"k and v must have the same positions, got {shapes}")
     if k.shape[-1] == 0:
         raise ValueError(f"k must have at least one position, got {shapes}")
-    for what in ("dtype", "device"):
-        found = [getattr(t, what) for t in tensors.values()]
-        if len(set(found)) > 1:
-            raise ValueError(f"q, k and v must share one {what}, got {found}")
+    if not q.dtype == k.dtype == v.dtype:
+        raise TypeError(
+            "q, k and v must share one dtype, "
+            f"got {q.dtype}, {k.dtype}, {v.dtype}"
+        )
+    if not q.device == k.device == v.device:
+        raise ValueError(
+            "q, k and v must be on one device, "
+            f"got {q.device}, {k.device}, {v.device}"
+        )
     if divisor is None:
         return k.shape[-1]
     if not torch.compiler.is_compiling() and not divisor > 0:

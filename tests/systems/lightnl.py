@@ -120,16 +120,16 @@ MUTANTS = [
         "return x[:, -c:].flatten(2), v[:, -c:], v",
     ),
     Mutant(
-        "queries on the lattice",
+        "the last of every step",
         LN,
-        "v = x[:, :, ::s, ::s].flatten(2)",
-        "v = x[:, :, s - 1 :: s, s - 1 :: s].flatten(2)",
+        "v = x[:, :, ::s, ::s].clone(",
+        "v = x[:, :, s - 1 :: s, s - 1 :: s].clone(",
     ),
     Mutant(
         "averages instead of samples",
         LN,
-        "v = x[:, :, ::s, ::s].flatten(2)",
-        "v = F.avg_pool2d(x, s, ceil_mode=True).flatten(2)",
+        "v = x[:, :, ::s, ::s].clone(",
+        "v = F.avg_pool2d(x, s, ceil_mode=True).clone(",
     ),
     Mutant(
         "keys counted by the official code",

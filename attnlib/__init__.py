@@ -30,6 +30,7 @@ from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.isanet import InterlacedSparseAttention
+from attnlib.blocks.lightnl import LightNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -57,6 +58,7 @@ __all__ = [
     "EMAttention",
     "InterlacedSparseAttention",
     "FusionPyramidNonLocal",
+    "LightNonLocal",
     "NonLocal",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",

@@ -31,6 +31,7 @@ from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.isanet import InterlacedSparseAttention
+from attnlib.blocks.lightnl import LightNonLocal
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -359,6 +360,29 @@ _BLOCKS = (
             Claim(
                 "81.3 % mean IoU",
                 "Cityscapes test set",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="lightnl",
+        cls=LightNonLocal,
+        title="Neural Architecture Search for Lightweight Non-Local Networks",
+        year=2020,
+        arxiv="2004.01961",
+        part="cost",
+        chapter="book/cost/lightnl",
+        sources=("official", "port"),
+        claims=(
+            Claim(
+                "400 times cheaper than a conventional non-local block, "
+                "without loss",
+                "no shape is given",
+                "abstract",
+            ),
+            Claim(
+                "77.7 % top-1 accuracy at 350 M FLOPs",
+                "AutoNL-L, ImageNet-1k",
                 "abstract",
             ),
         ),

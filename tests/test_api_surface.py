@@ -30,6 +30,7 @@ PUBLIC = {
         "PolarizedSelfAttention",
         "PositionAttention",
         "InterlacedSparseAttention",
+        "LightNonLocal",
         "NonLocal",
         "RecurrentCrissCrossAttention",
         "PyramidNonLocal",
@@ -82,9 +83,12 @@ PUBLIC = {
         "interlaced_product",
         "pad_to_multiple",
         "spread",
+        "light_attention",
+        "light_weights",
         "pool_positions",
         "pyramid_matrix",
         "pyramid_pool",
+        "product_order",
         "relu_attention",
         "relu_weights",
         "softmax_attention",
@@ -154,6 +158,7 @@ def test_catalogue():
     assert list_blocks("cost") == pay_less
     assert list_blocks("cost") == ["isanet"]
     assert list_blocks("cost") == cheaper
+    assert list_blocks("cost") == paying_less
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

@@ -23,6 +23,7 @@ from attnlib.checkpoints import (
     gcnet,
     emanet,
     isanet,
+    lightnl,
     non_local,
     psa,
     rnl,
@@ -150,4 +151,5 @@ _SOURCES: Sources = {
     **emanet.SOURCES,
     **isanet.SOURCES,
     **annnet.SOURCES,
+    **lightnl.SOURCES,
 }

@@ -30,6 +30,7 @@ from attnlib.cost import (
     gcnet,
     emanet,
     isanet,
+    lightnl,
     non_local,
     psa,
     rnl,
@@ -150,4 +151,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **emanet.FORMULAS,
     **isanet.FORMULAS,
     **annnet.FORMULAS,
+    **lightnl.FORMULAS,
 }

@@ -21,6 +21,11 @@ from attnlib.functional.interlaced import (
     pad_to_multiple,
     spread,
 )
+from attnlib.functional.light import (
+    light_attention,
+    light_weights,
+    product_order,
+)
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -71,9 +76,12 @@ __all__ = [
     "interlaced_product",
     "pad_to_multiple",
     "spread",
+    "light_attention",
+    "light_weights",
     "pool_positions",
     "pyramid_matrix",
     "pyramid_pool",
+    "product_order",
     "relu_attention",
     "relu_weights",
     "softmax_attention",

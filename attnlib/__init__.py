@@ -20,6 +20,8 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.nlsa import NonLocalSparseAttention
+from attnlib.blocks.nlsa_dense import DenseNonLocalAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -38,9 +40,11 @@ __all__ = [
     "ChannelAttention",
     "ChannelGate",
     "DANetHead",
+    "DenseNonLocalAttention",
     "DoubleAttention",
     "DualMultiScaleAttention",
     "NonLocal",
+    "NonLocalSparseAttention",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",
     "PolarizedSelfAttention",

@@ -21,6 +21,8 @@ from attnlib.blocks.danet import (
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
+from attnlib.blocks.nlsa import NonLocalSparseAttention
+from attnlib.blocks.nlsa_dense import DenseNonLocalAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -229,6 +231,24 @@ _BLOCKS = (
                 "2 to 4 points over standard baselines; the two layouts "
                 "differ marginally",
                 "pose estimation and segmentation",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="nlsa",
+        cls=NonLocalSparseAttention,
+        others=(DenseNonLocalAttention,),
+        title="Image Super-Resolution with Non-Local Sparse Attention",
+        year=2021,
+        arxiv="",
+        part="cost",
+        chapter="book/cost/nlsa",
+        sources=("official",),
+        claims=(
+            Claim(
+                "cost asymptotically linear in the spatial size",
+                "hashing, chunks of constant size",
                 "abstract",
             ),
         ),

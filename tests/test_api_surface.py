@@ -17,6 +17,7 @@ PUBLIC = {
         "ChannelAttention",
         "ChannelGate",
         "DANetHead",
+        "DenseNonLocalAttention",
         "DoubleAttention",
         "DualMultiScaleAttention",
         "PairwiseSelfAttention",
@@ -24,6 +25,7 @@ PUBLIC = {
         "PolarizedSelfAttention",
         "PositionAttention",
         "NonLocal",
+        "NonLocalSparseAttention",
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
@@ -47,15 +49,22 @@ PUBLIC = {
     "attnlib.functional": {
         "Choice",
         "RecomputedAttention",
+        "bucket_attention",
+        "bucket_order",
+        "bucket_weights",
         "channel_attention",
         "channel_weights",
         "concatenation_attention",
         "concatenation_weights",
+        "count_buckets",
         "dot_product_attention",
         "dot_product_weights",
         "double_attention",
         "double_weights",
+        "explain_bucket_attention",
         "explain_softmax_attention",
+        "hash_codes",
+        "list_counts",
         "pool_positions",
         "relu_attention",
         "relu_weights",
@@ -116,10 +125,12 @@ def test_public_functions_say_what_they_take(name):
 
 def test_catalogue():
     reach = "nonlocal danet a2net rnl dmsanet san psa".split()
-    names = ["selfattention", *reach]
+    cheaper = ["nlsa"]
+    names = ["selfattention", *reach, *cheaper]
     assert list_blocks() == list(catalog.CATALOG) == names
     assert list_blocks("foundations") == ["selfattention"]
     assert list_blocks("reach") == reach
+    assert list_blocks("cost") == cheaper
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

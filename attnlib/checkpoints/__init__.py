@@ -18,6 +18,7 @@ from attnlib.checkpoints import (
     a2net,
     danet,
     dmsanet,
+    nlsa,
     non_local,
     psa,
     rnl,
@@ -128,4 +129,5 @@ _SOURCES: Sources = {
     **dmsanet.SOURCES,
     **san.SOURCES,
     **psa.SOURCES,
+    **nlsa.SOURCES,
 }

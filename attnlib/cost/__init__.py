@@ -25,6 +25,7 @@ from attnlib.cost import (
     a2net,
     danet,
     dmsanet,
+    nlsa,
     non_local,
     psa,
     rnl,
@@ -138,4 +139,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **dmsanet.FORMULAS,
     **san.FORMULAS,
     **psa.FORMULAS,
+    **nlsa.FORMULAS,
 }

@@ -1,8 +1,19 @@
 """Attention without parameters: the plain formula beside its fast forms."""
 
+from attnlib.functional.buckets import (
+    bucket_attention,
+    bucket_weights,
+    explain_bucket_attention,
+)
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.double import double_attention, double_weights
+from attnlib.functional.hashing import (
+    bucket_order,
+    count_buckets,
+    hash_codes,
+    list_counts,
+)
 from attnlib.functional.pairwise import (
     concatenation_attention,
     concatenation_weights,
@@ -27,15 +38,22 @@ from attnlib.functional.window import (
 __all__ = [
     "Choice",
     "RecomputedAttention",
+    "bucket_attention",
+    "bucket_order",
+    "bucket_weights",
     "channel_attention",
     "channel_weights",
     "concatenation_attention",
     "concatenation_weights",
+    "count_buckets",
     "dot_product_attention",
     "dot_product_weights",
     "double_attention",
     "double_weights",
+    "explain_bucket_attention",
     "explain_softmax_attention",
+    "hash_codes",
+    "list_counts",
     "pool_positions",
     "relu_attention",
     "relu_weights",

@@ -104,7 +104,8 @@ class DenseNonLocalAttention(nn.Module):
         return from_tokens(y, x) + self.res_scale * x
 
     def _pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        check_map(self, x, self.in_channels, weight=self.query[0].weight)
+        weight = self.query.get_parameter("0.weight")
+        check_map(self, x, self.in_channels, weight=weight)
         return to_tokens(self.query(x)), to_tokens(self.key(x))
 
     @torch.no_grad()

@@ -39,9 +39,10 @@ def _sparse(
     macs += n * d * h * directions + h * whole * 3 * m * (d + c)
     if impl == "streamed":  # and the order of each round
         return Work(b * macs, b * (floats + kept), b * h * n)
-    # Queries, lists of keys and of values, scores, weights, log-sum-exp; each
-    # round's result and share; where they come from and where they go.
-    floats += h * whole * (4 * d + 3 * c + 6 * m + 1) + h * n * (c + 1)
+    # Keys and values; queries, lists of both, scores, weights, log-sum-exp and
+    # result, sorted; each round's result and share, in place; the indices.
+    floats += n * (d + c)
+    floats += h * whole * (4 * d + 4 * c + 6 * m + 1) + h * n * (c + 1)
     return Work(b * macs, b * floats, b * h * (4 * whole + n))
 
 
@@ -51,7 +52,8 @@ def _dense(
     """N C (2 d + C) + N^2 (d + C) multiply-adds; kept: x, projections."""
     n, c, d = math.prod(size), block.in_channels, block.key_channels
     if impl == "auto":
-        impl = resolve_softmax(b, n, n, d, c, block.value[0].weight)
+        one = block.value.get_parameter("0.weight")
+        impl = resolve_softmax(b, n, n, d, c, one)
     core = softmax(b, n, n, d, c, impl)
     macs = core.macs + b * n * c * (2 * d + c)
     return Work(macs, core.floats + b * n * (c + 2 * d + c))

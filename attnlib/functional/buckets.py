@@ -155,10 +155,10 @@ def _laid_out(
         return t.gather(2, index[..., None].expand(-1, -1, -1, t.shape[-1]))
 
     def cut(t: Tensor, size: int) -> Tensor:  # (B h chunks, size, w)
-        return t.reshape(b * h * chunks, size, t.shape[-1])
+        return t.flatten(0, 2).unflatten(0, (b * h * chunks, size))
 
     def join(t: Tensor) -> Tensor:  # (B, h, chunks m, w)
-        return t.reshape(b, h, chunks * m, t.shape[-1])
+        return t.flatten(0, 1).unflatten(0, (b, h, chunks * m))
 
     s = torch.bmm(cut(gather(q, at), m), cut(gather(k, lists), 3 * m).mT)
     rank = inverse(order)

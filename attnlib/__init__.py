@@ -31,6 +31,8 @@ from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.lightnl import LightNonLocal
+from attnlib.blocks.nlsa import NonLocalSparseAttention
+from attnlib.blocks.nlsa_dense import DenseNonLocalAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -51,6 +53,7 @@ __all__ = [
     "ChannelGate",
     "CrissCrossAttention",
     "DANetHead",
+    "DenseNonLocalAttention",
     "DoubleAttention",
     "DualMultiScaleAttention",
     "GlobalContext",
@@ -60,6 +63,7 @@ __all__ = [
     "FusionPyramidNonLocal",
     "LightNonLocal",
     "NonLocal",
+    "NonLocalSparseAttention",
     "PairwiseSelfAttention",
     "PatchwiseSelfAttention",
     "PolarizedSelfAttention",

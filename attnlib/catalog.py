@@ -32,6 +32,8 @@ from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
 from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.lightnl import LightNonLocal
+from attnlib.blocks.nlsa import NonLocalSparseAttention
+from attnlib.blocks.nlsa_dense import DenseNonLocalAttention
 from attnlib.blocks.non_local import NonLocal
 from attnlib.blocks.psa import PolarizedSelfAttention
 from attnlib.blocks.rnl import ChannelGate, RegionNonLocal
@@ -383,6 +385,24 @@ _BLOCKS = (
             Claim(
                 "77.7 % top-1 accuracy at 350 M FLOPs",
                 "AutoNL-L, ImageNet-1k",
+                "abstract",
+            ),
+        ),
+    ),
+    BlockInfo(
+        key="nlsa",
+        cls=NonLocalSparseAttention,
+        others=(DenseNonLocalAttention,),
+        title="Image Super-Resolution with Non-Local Sparse Attention",
+        year=2021,
+        arxiv="",
+        part="cost",
+        chapter="book/cost/nlsa",
+        sources=("official",),
+        claims=(
+            Claim(
+                "cost asymptotically linear in the spatial size",
+                "hashing, chunks of constant size",
                 "abstract",
             ),
         ),

@@ -21,6 +21,7 @@ PUBLIC = {
         "DANetHead",
         "EMANetHead",
         "EMAttention",
+        "DenseNonLocalAttention",
         "DoubleAttention",
         "DualMultiScaleAttention",
         "GlobalContext",
@@ -34,6 +35,7 @@ PUBLIC = {
         "NonLocal",
         "RecurrentCrissCrossAttention",
         "PyramidNonLocal",
+        "NonLocalSparseAttention",
         "RegionNonLocal",
         "SANBottleneck",
         "SelfAttention",
@@ -59,6 +61,9 @@ PUBLIC = {
         "Choice",
         "Mixture",
         "RecomputedAttention",
+        "bucket_attention",
+        "bucket_order",
+        "bucket_weights",
         "channel_attention",
         "channel_weights",
         "concatenation_attention",
@@ -68,12 +73,14 @@ PUBLIC = {
         "criss_cross_weights",
         "context_attention",
         "context_weights",
+        "count_buckets",
         "dot_product_attention",
         "dot_product_weights",
         "double_attention",
         "double_weights",
         "explain_criss_cross_attention",
         "expectation_maximization",
+        "explain_bucket_attention",
         "explain_softmax_attention",
         "crop",
         "deinterlace",
@@ -85,6 +92,8 @@ PUBLIC = {
         "spread",
         "light_attention",
         "light_weights",
+        "hash_codes",
+        "list_counts",
         "pool_positions",
         "pyramid_matrix",
         "pyramid_pool",
@@ -159,6 +168,7 @@ def test_catalogue():
     assert list_blocks("cost") == ["isanet"]
     assert list_blocks("cost") == cheaper
     assert list_blocks("cost") == paying_less
+    assert list_blocks("cost") == cheaper
     for key, info in catalog.CATALOG.items():
         assert info.key == key
         for cls in (info.cls, *info.others, *info.heads):

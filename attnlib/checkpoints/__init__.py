@@ -24,6 +24,7 @@ from attnlib.checkpoints import (
     emanet,
     isanet,
     lightnl,
+    nlsa,
     non_local,
     psa,
     rnl,
@@ -152,4 +153,5 @@ _SOURCES: Sources = {
     **isanet.SOURCES,
     **annnet.SOURCES,
     **lightnl.SOURCES,
+    **nlsa.SOURCES,
 }

@@ -31,6 +31,7 @@ from attnlib.cost import (
     emanet,
     isanet,
     lightnl,
+    nlsa,
     non_local,
     psa,
     rnl,
@@ -152,4 +153,5 @@ _FORMULAS: dict[type[nn.Module], Formula] = {
     **isanet.FORMULAS,
     **annnet.FORMULAS,
     **lightnl.FORMULAS,
+    **nlsa.FORMULAS,
 }

@@ -1,5 +1,10 @@
 """Attention without parameters: the plain formula beside its fast forms."""
 
+from attnlib.functional.buckets import (
+    bucket_attention,
+    bucket_weights,
+    explain_bucket_attention,
+)
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
 from attnlib.functional.criss_cross import (
@@ -25,6 +30,12 @@ from attnlib.functional.light import (
     light_attention,
     light_weights,
     product_order,
+)
+from attnlib.functional.hashing import (
+    bucket_order,
+    count_buckets,
+    hash_codes,
+    list_counts,
 )
 from attnlib.functional.pairwise import (
     concatenation_attention,
@@ -52,6 +63,9 @@ __all__ = [
     "Choice",
     "Mixture",
     "RecomputedAttention",
+    "bucket_attention",
+    "bucket_order",
+    "bucket_weights",
     "channel_attention",
     "channel_weights",
     "concatenation_attention",
@@ -61,12 +75,14 @@ __all__ = [
     "criss_cross_weights",
     "context_attention",
     "context_weights",
+    "count_buckets",
     "dot_product_attention",
     "dot_product_weights",
     "double_attention",
     "double_weights",
     "explain_criss_cross_attention",
     "expectation_maximization",
+    "explain_bucket_attention",
     "explain_softmax_attention",
     "crop",
     "deinterlace",
@@ -78,6 +94,8 @@ __all__ = [
     "spread",
     "light_attention",
     "light_weights",
+    "hash_codes",
+    "list_counts",
     "pool_positions",
     "pyramid_matrix",
     "pyramid_pool",

@@ -9,6 +9,7 @@ A module may define
 - ``rebuild(block, x, weights)``: the block's output from its attention map.
 - ``golden(facts, impl)``: block and source of a recorded run, where
   ``facts["block"]`` is one of ``GOLDEN``.
+- ``given(tensors)``: what a recorded run's ``forward`` took beside x, by name.
 - ``outputs(facts)``: the endings of its outputs' names, where it has several.
 - ``MUTANTS``: planted bugs, and ``FIRST``: the test file that sees a file's
   bugs first.

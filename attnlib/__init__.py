@@ -14,21 +14,21 @@ from attnlib import (
     memory,
 )
 from attnlib.blocks.a2net import DoubleAttention
+from attnlib.blocks.annnet import FusionPyramidNonLocal, PyramidNonLocal
 from attnlib.blocks.ccnet import (
     CrissCrossAttention,
     RecurrentCrissCrossAttention,
 )
 from attnlib.blocks.ccnet_head import CCNetHead
-from attnlib.blocks.annnet import FusionPyramidNonLocal, PyramidNonLocal
 from attnlib.blocks.danet import (
     ChannelAttention,
     DANetHead,
     PositionAttention,
 )
 from attnlib.blocks.dmsanet import DualMultiScaleAttention
-from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.emanet import EMAttention
 from attnlib.blocks.emanet_head import EMANetHead
+from attnlib.blocks.gcnet import GlobalContext, SimplifiedNonLocal
 from attnlib.blocks.isanet import InterlacedSparseAttention
 from attnlib.blocks.lightnl import LightNonLocal
 from attnlib.blocks.nlsa import NonLocalSparseAttention

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from attnlib._checks import check_choice
 from attnlib.checkpoints import (
     a2net,
-    ccnet,
     annnet,
+    ccnet,
     danet,
     dmsanet,
-    gcnet,
     emanet,
+    gcnet,
     isanet,
     lightnl,
     nlsa,

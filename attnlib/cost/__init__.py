@@ -23,12 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnlib._checks import check_choice
 from attnlib.cost import (
     a2net,
-    ccnet,
     annnet,
+    ccnet,
     danet,
     dmsanet,
-    gcnet,
     emanet,
+    gcnet,
     isanet,
     lightnl,
     nlsa,

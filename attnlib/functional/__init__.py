@@ -7,15 +7,21 @@ from attnlib.functional.buckets import (
 )
 from attnlib.functional.channel import channel_attention, channel_weights
 from attnlib.functional.chunked import RecomputedAttention
+from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.criss_cross import (
     criss_cross_attention,
     criss_cross_map,
     criss_cross_weights,
     explain_criss_cross_attention,
 )
-from attnlib.functional.context import context_attention, context_weights
 from attnlib.functional.double import double_attention, double_weights
 from attnlib.functional.em import Mixture, expectation_maximization
+from attnlib.functional.hashing import (
+    bucket_order,
+    count_buckets,
+    hash_codes,
+    list_counts,
+)
 from attnlib.functional.interlaced import (
     crop,
     deinterlace,
@@ -30,12 +36,6 @@ from attnlib.functional.light import (
     light_attention,
     light_weights,
     product_order,
-)
-from attnlib.functional.hashing import (
-    bucket_order,
-    count_buckets,
-    hash_codes,
-    list_counts,
 )
 from attnlib.functional.pairwise import (
     concatenation_attention,

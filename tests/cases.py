@@ -116,6 +116,18 @@ IMPL_CASES = [
     if impl != "reference"
 ]
 
+# Tracing is slow: each form of a block's first case, each case's own choice.
+FIRST_CASES = [
+    Case(key, options)
+    for key in KEYS
+    for options in VARIANTS.get(key, [{}])[:1]
+]
+TRACED = [
+    (case, impl)
+    for case, impl in IMPL_CASES
+    if impl == "auto" or case in FIRST_CASES
+]
+
 
 def having(trait: str) -> list[Case]:
     """Return the cases for which a law holds."""

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import torch
-from cases import CASES, CHANNELS, IMPL_CASES, randomise
+from cases import CASES, CHANNELS, IMPL_CASES, TRACED, randomise
 
 from attnlib import create_block
 from attnlib.catalog import CATALOG
@@ -18,6 +18,11 @@ each_impl = pytest.mark.parametrize(
     ("case", "impl"),
     IMPL_CASES,
     ids=[f"{case}-{impl}" for case, impl in IMPL_CASES],
+)
+each_traced = pytest.mark.parametrize(
+    ("case", "impl"),
+    TRACED,
+    ids=[f"{case}-{impl}" for case, impl in TRACED],
 )
 
 
@@ -189,7 +194,7 @@ def test_works_under_no_grad_and_inference_mode(case):
 
 
 @pytest.mark.slow
-@each_impl
+@each_traced
 def test_compiles_in_one_graph_for_any_size(case, impl):
     torch._dynamo.reset()
     block = case.build(impl=impl)
@@ -242,7 +247,7 @@ def test_runs_compiled(key, options):
 
 
 @pytest.mark.slow
-@each_impl
+@each_traced
 def test_exports_with_dynamic_size(case, impl):
     block = case.build(impl=impl)
     axes = {1: [2], 2: [2, 3], 3: [3, 4]}[case.dims]  # time is not open

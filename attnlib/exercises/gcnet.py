@@ -32,8 +32,8 @@ def _parameters(answer: Any) -> str | None:
         wanted // BLOCKS: "that is one block; there are six.",
         wanted - BLOCKS * KEY: "the keys are missing.",
         wanted - BLOCKS: "the key has a bias: one number a block.",
-        wanted - 2 * BLOCKS * NORM: "the layer norm has a weight and a bias "
-        "for each of its channels.",
+        wanted - 2 * BLOCKS * NORM: "the layer normalisation has a weight and "
+        "a bias for each of its channels.",
         wanted - 2 * BLOCKS * BIASES: "both layers of a bottleneck have "
         "biases.",
         2 * BLOCKS * MATRICES: "those are the matrices; keys, biases and the "

@@ -1,77 +1,16 @@
-"""Time, peak and growth of attention to anchors, beside the dense block.
-
-Times are ratios of the least of alternating rounds; peaks are read in a fresh
-process each. These tests run alone, after the others. The dense block keeps
-its N x N map, as a non-local block does; with ``fuse=False`` both have the
-same projections, with the fusion the anchored block has one more.
-"""
+"""Time of the anchored form, growth, and the memory that the paper claims."""
 
 import math
 
 import pytest
 import torch
-from test_bounds import linux, two_threads  # noqa: F401
+from alone import SHAPE, time_of_both, two_threads  # noqa: F401
 
 from attnlib import FusionPyramidNonLocal, NonLocal, PyramidNonLocal
 from attnlib.cost import closed_form
-from benchmarks.peak import in_fresh_process
-from benchmarks.subjects import Case, Trace
-from benchmarks.timing import least_times
+from benchmarks.subjects import Trace
 
 pytestmark = pytest.mark.alone
-SHAPE = (1, 512, 97, 97)
-
-
-def time_of_both(blocks, shape, rounds):
-    """Return the first's time in shares of the other's.
-
-    Forward and backward, with slopes of x and of every parameter. Others may
-    use the processors, too: the least of three runs counts.
-    """
-    torch.manual_seed(0)
-    x = torch.randn(shape)
-
-    def task(block):
-        torch.nn.init.constant_(block.out.weight, 0.01)
-        leaves = [x.clone().requires_grad_(), *block.parameters()]
-
-        def both():
-            y = block(leaves[0])
-            torch.autograd.grad(y, leaves, torch.ones_like(y))
-
-        both()
-        return both
-
-    tasks = {block: task(block) for block in blocks}
-    first, other = tasks
-    found = []
-    for _ in range(3):
-        least = least_times(tasks, rounds=rounds, device="cpu")
-        found.append(least[first].time / least[other].time)
-    print("ratios:", *(f"{one:.3f}" for one in found))
-    return min(found)
-
-
-@pytest.mark.parametrize("fuse", [False, True], ids=["bare", "fused"])
-def test_time_against_the_dense_block(fuse):
-    anchored = PyramidNonLocal(512, fuse=fuse)
-    dense = NonLocal(512, impl="reference", norm=False)
-    assert time_of_both([anchored, dense], SHAPE, rounds=2) <= 0.25
-
-
-@linux
-@pytest.mark.parametrize("fuse", [False, True], ids=["bare", "fused"])
-def test_peak_against_the_dense_block(fuse):
-    peaks = []
-    for key, impl, options in (
-        ("annnet", "anchored", {"fuse": fuse}),
-        ("nonlocal", "reference", {"norm": False}),
-    ):
-        case = Case(key, impl, SHAPE, "float32", "both", options)
-        peaks.append(in_fresh_process(case, "cpu", 2)["peak_bytes"])
-    found = peaks[0] / peaks[1]
-    print(f"{found:.3f} of {peaks[1] / 2**20:.0f} MiB")
-    assert found <= 1 / 8
 
 
 @pytest.mark.parametrize(
@@ -85,7 +24,7 @@ def test_peak_against_the_dense_block(fuse):
 )
 def test_time_of_the_anchored_form(cls, shape, bound):
     forms = [cls(shape[1], impl=impl) for impl in ("anchored", "reference")]
-    assert time_of_both(forms, shape, rounds=10) <= bound
+    assert time_of_both(forms, shape, bound, rounds=10) <= bound
 
 
 def exponent(block, impl):

@@ -1,52 +1,14 @@
-"""Time, peak and growth of the lightweight block, beside the dense one.
-
-Times are ratios of the least of alternating rounds; peaks are read in a fresh
-process each. These tests run alone, after the others.
-"""
+"""Time of both orders of the lightweight block's products, and growth."""
 
 import math
 
 import pytest
-import torch
-from test_bounds import linux, two_threads  # noqa: F401
+from alone import time_of_both, two_threads  # noqa: F401
 
-from attnlib import LightNonLocal, NonLocal
+from attnlib import LightNonLocal
 from attnlib.cost import closed_form
-from benchmarks.peak import in_fresh_process
-from benchmarks.subjects import Case
-from benchmarks.timing import least_times
 
 pytestmark = pytest.mark.alone
-SHAPE = (1, 512, 97, 97)
-
-
-def time_of_both(blocks, shape, rounds):
-    """Return the first's time in shares of the other's.
-
-    Forward and backward, with slopes of x and of every parameter. Others may
-    use the processors, too: the least of three runs counts.
-    """
-    torch.manual_seed(0)
-    x = torch.randn(shape)
-
-    def task(block):
-        leaves = [x.clone().requires_grad_(), *block.parameters()]
-
-        def both():
-            y = block(leaves[0])
-            torch.autograd.grad(y, leaves, torch.ones_like(y))
-
-        both()
-        return both
-
-    tasks = {block: task(block) for block in blocks}
-    first, other = tasks
-    found = []
-    for _ in range(3):
-        least = least_times(tasks, rounds=rounds, device="cpu")
-        found.append(least[first].time / least[other].time)
-    print("ratios:", *(f"{one:.3f}" for one in found))
-    return min(found)
 
 
 def test_time_of_the_associative_form():
@@ -54,31 +16,13 @@ def test_time_of_the_associative_form():
     forms = [
         LightNonLocal(24, impl=impl) for impl in ("associative", "reference")
     ]
-    assert time_of_both(forms, (2, 24, 56, 56), rounds=8) <= 0.5
+    assert time_of_both(forms, (2, 24, 56, 56), 0.5, rounds=8) <= 0.5
 
 
 def test_time_of_the_map_where_it_is_small():
     """At 7 x 7 the map is the cheaper way; auto takes it."""
     forms = [LightNonLocal(320, impl=i) for i in ("auto", "associative")]
-    assert time_of_both(forms, (8, 320, 7, 7), rounds=40) <= 1.05
-
-
-@pytest.mark.parametrize("nl_s", [1, 2])
-def test_time_against_the_dense_block(nl_s):
-    light = LightNonLocal(512, nl_s=nl_s)
-    dense = NonLocal(512, impl="reference", norm=False)
-    assert time_of_both([light, dense], SHAPE, rounds=2) <= 0.2
-
-
-@linux
-def test_peak_against_the_dense_block():
-    peaks = {}
-    for key, impl in (("lightnl", "auto"), ("nonlocal", "reference")):
-        case = Case(key, impl, SHAPE, "float32", "both")
-        peaks[key] = in_fresh_process(case, "cpu", 2)["peak_bytes"]
-    found = peaks["lightnl"] / peaks["nonlocal"]
-    print(f"{found:.3f} of {peaks['nonlocal'] / 2**20:.0f} MiB")
-    assert found <= 1 / 5
+    assert time_of_both(forms, (8, 320, 7, 7), 1.05, rounds=40) <= 1.05
 
 
 @pytest.mark.parametrize("nl_s", [1, 2])

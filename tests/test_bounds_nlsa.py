@@ -1,53 +1,15 @@
-"""Time, peak and growth of sparse attention, beside its plain form and dense.
-
-Times are ratios of the least of alternating rounds; peaks are read in a fresh
-process each. These tests run alone, after the others.
-"""
+"""Time, peak and growth of sparse attention, beside its plain form and dense."""
 
 import math
 
 import pytest
-import torch
-from test_bounds import linux, two_threads  # noqa: F401
+from alone import linux, peak, time_of_both, two_threads  # noqa: F401
 
 from attnlib import NonLocal, NonLocalSparseAttention
 from attnlib.cost import closed_form
-from benchmarks.peak import in_fresh_process
-from benchmarks.subjects import Case
-from benchmarks.timing import least_times
 
 pytestmark = pytest.mark.alone
 SHAPE = (1, 64, 96, 96)
-
-
-def time_of_both(blocks, shape, rounds=2):
-    """Return the first's time in shares of the other's, best of three runs."""
-    torch.manual_seed(0)
-    x = torch.randn(shape)
-
-    def task(block):
-        leaves = [x.clone().requires_grad_(), *block.parameters()]
-
-        def both():
-            y = block(leaves[0])
-            torch.autograd.grad(y, leaves, torch.ones_like(y))
-
-        both()
-        return both
-
-    tasks = {block: task(block) for block in blocks}
-    first, other = tasks
-    found = []
-    for _ in range(3):
-        least = least_times(tasks, rounds=rounds, device="cpu")
-        found.append(least[first].time / least[other].time)
-    print("ratios:", *(f"{one:.3f}" for one in found))
-    return min(found)
-
-
-def peak(key, impl, shape):
-    case = Case(key, impl, shape, "float32", "both")
-    return in_fresh_process(case, "cpu", 2)["peak_bytes"]
 
 
 def test_time_of_the_streamed_form():
@@ -55,13 +17,13 @@ def test_time_of_the_streamed_form():
         NonLocalSparseAttention(64, impl=impl)
         for impl in ("streamed", "reference")
     ]
-    assert time_of_both(forms, SHAPE) <= 0.8
+    assert time_of_both(forms, SHAPE, 0.8) <= 0.8
 
 
 def test_time_against_the_dense_block():
     sparse = NonLocalSparseAttention(64)
     dense = NonLocal(64, impl="reference", norm=False)
-    assert time_of_both([sparse, dense], SHAPE) <= 0.8
+    assert time_of_both([sparse, dense], SHAPE, 0.8) <= 0.8
 
 
 @linux

@@ -1,4 +1,4 @@
-"""Time, peak and growth of sparse attention, beside its plain form and dense."""
+"""Time, peak and growth of sparse attention: streamed, plain, dense."""
 
 import math
 

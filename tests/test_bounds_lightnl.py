@@ -20,11 +20,12 @@ pytestmark = pytest.mark.alone
 SHAPE = (1, 512, 97, 97)
 
 
-def time_of_both(blocks, shape, rounds):
+def time_of_both(blocks, shape, rounds, bound):
     """Return the first's time in shares of the other's.
 
     Forward and backward, with slopes of x and of every parameter. Others may
-    use the processors, too: the least of three runs counts.
+    use the processors, too: the least of up to three runs counts, the last
+    the first that keeps the bound.
     """
     torch.manual_seed(0)
     x = torch.randn(shape)
@@ -42,7 +43,7 @@ def time_of_both(blocks, shape, rounds):
     tasks = {block: task(block) for block in blocks}
     first, other = tasks
     found = []
-    for _ in range(3):
+    while len(found) < 3 and (not found or found[-1] > bound):
         least = least_times(tasks, rounds=rounds, device="cpu")
         found.append(least[first].time / least[other].time)
     print("ratios:", *(f"{one:.3f}" for one in found))
@@ -54,20 +55,19 @@ def test_time_of_the_associative_form():
     forms = [
         LightNonLocal(24, impl=impl) for impl in ("associative", "reference")
     ]
-    assert time_of_both(forms, (2, 24, 56, 56), rounds=8) <= 0.5
+    assert time_of_both(forms, (2, 24, 56, 56), 8, 0.3) <= 0.3
 
 
 def test_time_of_the_map_where_it_is_small():
     """At 7 x 7 the map is the cheaper way; auto takes it."""
     forms = [LightNonLocal(320, impl=i) for i in ("auto", "associative")]
-    assert time_of_both(forms, (8, 320, 7, 7), rounds=40) <= 1.05
+    assert time_of_both(forms, (8, 320, 7, 7), 40, 1.05) <= 1.05
 
 
-@pytest.mark.parametrize("nl_s", [1, 2])
-def test_time_against_the_dense_block(nl_s):
-    light = LightNonLocal(512, nl_s=nl_s)
+def test_time_against_the_dense_block():
+    light = LightNonLocal(512)
     dense = NonLocal(512, impl="reference", norm=False)
-    assert time_of_both([light, dense], SHAPE, rounds=2) <= 0.2
+    assert time_of_both([light, dense], SHAPE, 2, 0.1) <= 0.1
 
 
 @linux

@@ -1,4 +1,4 @@
-"""Time of both orders of the lightweight block's products, and growth."""
+"""Time of the lightweight block's cheaper order of products, and growth."""
 
 import math
 
@@ -16,13 +16,7 @@ def test_time_of_the_associative_form():
     forms = [
         LightNonLocal(24, impl=impl) for impl in ("associative", "reference")
     ]
-    assert time_of_both(forms, (2, 24, 56, 56), 0.5, rounds=8) <= 0.5
-
-
-def test_time_of_the_map_where_it_is_small():
-    """At 7 x 7 the map is the cheaper way; auto takes it."""
-    forms = [LightNonLocal(320, impl=i) for i in ("auto", "associative")]
-    assert time_of_both(forms, (8, 320, 7, 7), 1.05, rounds=40) <= 1.05
+    assert time_of_both(forms, (2, 24, 56, 56), 0.3, rounds=8) <= 0.3
 
 
 @pytest.mark.parametrize("nl_s", [1, 2])

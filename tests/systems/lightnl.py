@@ -150,7 +150,7 @@ MUTANTS = [
         "return width / height",
     ),
     Mutant(
-        "filters normed before the sum",
+        "a ReLU before the filters",
         LN,
         "F.conv2d(y, kernel, padding=1,",
         "F.conv2d(y.relu(), kernel, padding=1,",

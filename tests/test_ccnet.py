@@ -147,6 +147,23 @@ def test_starts_as_the_identity(cls):
         assert name == "gamma" or not parameter.grad.any()
 
 
+def test_gamma_is_folded_where_it_costs_no_precision():
+    """Not in half precision, whose weights a small gamma would round."""
+    block = CrissCrossAttention(8)
+    assert block._folds()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not block._folds()
+    assert not CrissCrossAttention(8, impl="reference")._folds()
+    for dtype in (torch.float16, torch.bfloat16):
+        half = CrissCrossAttention(8, dtype=dtype)
+        assert not half._folds()
+        torch.nn.init.constant_(half.gamma, 1e-3)
+        plain = CrissCrossAttention(8, dtype=dtype, impl="reference")
+        plain.load_state_dict(half.state_dict())
+        x = torch.randn(1, 8, 5, 7).to(dtype)
+        torch.testing.assert_close(half(x), plain(x))
+
+
 def test_key_channels_are_an_integer_division():
     assert CrissCrossAttention(12).key_channels == 1
     assert CrissCrossAttention(12, reduction=5).key_channels == 2

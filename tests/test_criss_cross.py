@@ -153,6 +153,21 @@ def test_half_precision_is_computed_in_float32(impl, dtype):
     assert y[0, 0, 0].item() == y[0, 1, 0].item() == 1.5
 
 
+@each_form
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.float32, torch.float64], ids=str
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_largest_score_of_either_line(impl, dtype, transposed):
+    """All weight on the column, or on the row: neither overflows."""
+    q = torch.full((1, 2, 3, 64), 40, dtype=dtype)
+    k, v = torch.zeros_like(q), torch.zeros_like(q[..., :1])
+    k[:, 1], v[:, 1] = 40, 7
+    grids = [t.transpose(1, 2) for t in (q, k, v)] if transposed else (q, k, v)
+    y = criss_cross_attention(*grids, impl=impl)
+    torch.testing.assert_close(y, torch.full_like(y, 7))
+
+
 @pytest.mark.parametrize("size", [1, 0.5, 0.1])
 @pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str

@@ -365,6 +365,7 @@ def test_the_map_has_rank_k_and_no_negative_weight():
     block, x = build(), picture()
     weights = block.attention_map(x)
     assert (weights >= 0).all()
+    torch.testing.assert_close(weights, weights.mT)
     assert (maps.rank(weights) == 5).all()
     # A convex mean of mean vectors, each divided by its length.
     z = expectation_maximization(block.project(x).flatten(2), block.mu)

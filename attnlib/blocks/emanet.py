@@ -167,16 +167,13 @@ class EMAttention(nn.Module):
 
     def _fit(self, x: Tensor) -> Mixture:
         """Run T times through E and M."""
-        start, u = self.mu, x.flatten(2)
+        u = x.flatten(2)
         weight, bias = self.project.weight.flatten(1), self.project.bias
-        if self.differentiate:
-            # Backward needs it as it is now, whenever it is updated.
-            start = start.clone()
-        else:  # from forward-mode derivatives, too
-            u = u.detach()
+        if not self.differentiate:
+            u = u.detach()  # from forward-mode derivatives, too
         return expectation_maximization(
             u,
-            start,
+            self.mu,
             weight=weight,
             bias=bias,
             scale=self.scale,
@@ -228,8 +225,8 @@ class EMAttention(nn.Module):
         """Return the weights with which the projected x_j enter y_i.
 
         Position i asks K bases, and a base is a sum over positions, so the
-        map is a product of rank K. Its weights are not negative; a row sums
-        to more than one where means are shorter than one.
+        map is a product of rank K: symmetric, without negative weights. A row
+        sums to the mean of 1 / length of the means that i asks.
 
         Args:
             x: the input map.

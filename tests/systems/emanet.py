@@ -125,12 +125,6 @@ MUTANTS = [
         "z / self.length",
     ),
     Mutant(
-        "map of the columns",
-        EM,
-        "return rows @ shares.mT",
-        "return (rows @ shares.mT).mT",
-    ),
-    Mutant(
         "folding always pays",
         EM,
         "return shape[-1] > 2",
@@ -155,7 +149,6 @@ MUTANTS = [
         "requires_grad_(differentiate)",
         "requires_grad_(True)",
     ),
-    Mutant("start kept by reference", EB, "start = start.clone()", "pass"),
     Mutant("no ReLU before W_o", EB, "to(x.dtype).relu_()", "to(x.dtype)"),
     Mutant("no ReLU after the sum", EB, "y = (z + x).relu_()", "y = z + x"),
     Mutant("no residual", EB, "y = (z + x).relu_()", "y = z.relu_()"),

@@ -6,6 +6,86 @@ import pytest
 
 from attnlib import InterlacedSparseAttention, NonLocal
 from attnlib.cost import closed_form
+<<<<<<< HEAD:tests/test_macs_isanet.py
+||||||| cb2e438:tests/test_bounds_isanet.py
+from benchmarks.peak import in_fresh_process
+from benchmarks.subjects import Case, Work
+from benchmarks.timing import least_times
+
+pytestmark = pytest.mark.alone
+SHAPE = (1, 512, 97, 97)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def cases(impl="auto"):
+    ours = Case("isanet", impl, SHAPE, "float32", "both")
+    return ours, ours.dense
+
+
+def test_time_beside_the_dense_block():
+    """Forward and backward; eight rounds, the least counts."""
+    ours, dense = (Work(case, "cpu") for case in cases())
+    tasks = {"isanet": ours, "dense": dense}
+    least = least_times(tasks, rounds=8, device="cpu")
+    ratio = least["isanet"].time / least["dense"].time
+    print(f"{ratio:.3f} of the dense block's time")
+    assert ratio <= 0.8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak")
+def test_peak_beside_the_dense_block():
+    ours, dense = (
+        in_fresh_process(case, "cpu", 2)["peak_bytes"] for case in cases()
+    )
+    print(f"{ours / dense:.3f} of {dense / 2**20:.0f} MiB")
+    assert ours / dense <= 0.5
+=======
+from benchmarks.peak import in_fresh_process
+from benchmarks.subjects import Case, Work
+from benchmarks.timing import least_times
+
+pytestmark = pytest.mark.alone
+SHAPE = (1, 512, 97, 97)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def cases(impl="auto"):
+    ours = Case("isanet", impl, SHAPE, "float32", "both")
+    return ours, ours.dense
+
+
+def test_time_beside_the_dense_block():
+    """Forward and backward; eight rounds, the least counts."""
+    ours, dense = (Work(case, "cpu") for case in cases())
+    tasks = {"isanet": ours, "dense": dense}
+    least = least_times(tasks, rounds=8, device="cpu")
+    ratio = least["isanet"].time / least["dense"].time
+    print(f"{ratio:.3f} of the dense block's time")
+    assert ratio <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak")
+def test_peak_beside_the_dense_block():
+    ours, dense = (
+        in_fresh_process(case, "cpu", 2)["peak_bytes"] for case in cases()
+    )
+    print(f"{ours / dense:.3f} of {dense / 2**20:.0f} MiB")
+    assert ours / dense <= 0.6  # its many projections keep most of it
+>>>>>>> isanet:tests/test_bounds_isanet.py
 
 
 def pairs(block, side):

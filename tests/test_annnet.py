@@ -287,7 +287,14 @@ def test_what_the_blocks_are_at_the_start(impl):
 def test_dropout_drops_channels():
     block = PyramidNonLocal(8, dropout=0.5, dtype=torch.float64)
     nn.init.constant_(block.fuse[1].bias, 5.0)
-    y = block(randn(16, 8, 9, 9)).flatten(2)
+    x = randn(16, 8, 9, 9)
+    torch.manual_seed(0)
+    y = block(x).flatten(2)
+    # The official order: first the ReLU, then the dropout.
+    dropout, relu = block.fuse[2], block.fuse[3]
+    block.fuse[2], block.fuse[3] = relu, dropout
+    torch.manual_seed(0)
+    assert torch.equal(block(x).flatten(2), y)
     dropped = ~y.any(2)
     assert 0.3 < dropped.double().mean() < 0.7
     assert block.eval()(randn(16, 8, 9, 9)).flatten(2).any(2).all()
@@ -587,7 +594,7 @@ def test_half_precision_error_at_most_twice_that_of_the_formula(
     errors = {}
     for block in both(dropout=0.0, **options):
         if block.fuse is not None:
-            block.fuse[2] = nn.Identity()
+            block.fuse[3] = nn.Identity()
         found = []
         for one in (block.eval(), copy.deepcopy(block).to(dtype)):
             kind = one.out.weight.dtype

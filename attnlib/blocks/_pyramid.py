@@ -112,8 +112,10 @@ class Pyramid(nn.Module):
             self.fuse = nn.Sequential(
                 nn.Conv2d(o + c, o, 1, bias=flags["bias"], **kw),
                 nn.BatchNorm2d(o, **kw),
-                nn.ReLU() if flags["relu"] else nn.Identity(),
+                # Factors that are not negative: before the ReLU the same, and
+                # what the ReLU keeps is the output.
                 nn.Dropout2d(dropout),
+                nn.ReLU() if flags["relu"] else nn.Identity(),
             )
 
     @property

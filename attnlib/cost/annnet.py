@@ -68,7 +68,7 @@ def _fused(block: Pyramid, b: int, n: int, form: str, work: Work) -> Work:
         macs += b * (s * o * o + n * c * o) + o * o
         floats += b * s * o
     floats += b * o * n + 2 * o  # before the norm
-    if isinstance(block.fuse[2], nn.ReLU):
+    if isinstance(block.fuse[3], nn.ReLU):
         floats += b * o * n
     if block.dropout:
         floats += b * o

@@ -169,10 +169,10 @@ MUTANTS = [
         "if n in (2 * chunk_size, 3 * chunk_size):",
     ),
     Mutant(
-        "a hash in the map's dtype",
+        "the smallest product, not the largest",
         HA,
-        "z = (e.to(acc) @ flat)",
-        "z = (e.to(torch.float16).to(acc) @ flat)",
+        "high, code = _without(z, missing, -torch.inf).max(-1)",
+        "high, code = _without(z, missing, -torch.inf).min(-1)",
     ),
     Mutant(
         "the first items fill up",

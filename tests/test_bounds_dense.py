@@ -32,13 +32,13 @@ BOUNDS = [
     # Values of criss-cross attention are as wide as x, and so DANet's.
     Bound("RecurrentCrissCrossAttention", {}, "merged", 0.35, 1 / 5, "danet"),
     Bound("annnet", {"fuse": False}, "anchored", 0.25, 1 / 8),
-    Bound("annnet", {}, "anchored", 0.25, 1 / 8),
+    Bound("annnet", {}, "anchored", 0.25, 1 / 7),
     Bound("gcnet", {}, "auto", 0.1, 1 / 8),
     Bound("emanet", {}, "auto", 0.1, 1 / 8),
     Bound("emanet", {"differentiate": True}, "auto", 0.2, 1 / 4),
-    Bound("isanet", {}, "auto", 0.8, 1 / 2),
-    Bound("lightnl", {}, "auto", 0.2, 1 / 5),
-    Bound("lightnl", {"nl_s": 2}, "auto", 0.2, 1 / 5),
+    Bound("isanet", {}, "auto", 1.0, 0.6),
+    Bound("lightnl", {}, "auto", 0.15, 1 / 5),
+    Bound("lightnl", {"nl_s": 2}, "auto", 0.15, 1 / 5),
 ]
 DENSE = {"nonlocal": {"norm": False}, "danet": {}}
 

@@ -331,7 +331,7 @@ def test_the_map_over_another_map():
     assert weights.shape == (2, 1, 20, 54)
     context = block.value(low).flatten(2) @ weights[:, 0].mT
     torch.testing.assert_close(
-        block.out(context.view(2, 1, 4, 5)), block(x, low)
+        block.out(context.view(2, 3, 4, 5)), block(x, low)
     )
     row = block.attention_map(x, (1, 2), low=low)
     assert row.shape == (2, 1, 9, 6)

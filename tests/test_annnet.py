@@ -322,9 +322,8 @@ def test_the_map_has_at_most_the_rank_of_the_anchors():
 
 
 def test_the_map_over_another_map():
-    block = FusionPyramidNonLocal(
-        8, low_channels=5, key_channels=4, value_channels=3, fuse=False
-    )
+    widths = {"low_channels": 5, "key_channels": 4, "value_channels": 3}
+    block = FusionPyramidNonLocal(8, **widths, norm=False, fuse=False)
     block = randomise(block).double().eval()
     x, low = randn(2, 8, 4, 5), randn(2, 5, 9, 6, seed=1)
     weights = block.attention_map(x, low=low)

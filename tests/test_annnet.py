@@ -322,18 +322,20 @@ def test_the_map_has_at_most_the_rank_of_the_anchors():
 
 
 def test_the_map_over_another_map():
-    block = FusionPyramidNonLocal(8, low_channels=5, fuse=False)
+    widths = {"low_channels": 5, "key_channels": 4, "value_channels": 3}
+    block = FusionPyramidNonLocal(8, **widths, norm=False, fuse=False)
     block = randomise(block).double().eval()
     x, low = randn(2, 8, 4, 5), randn(2, 5, 9, 6, seed=1)
     weights = block.attention_map(x, low=low)
     assert weights.shape == (2, 1, 20, 54)
     context = block.value(low).flatten(2) @ weights[:, 0].mT
     torch.testing.assert_close(
-        block.out(context.view(2, 1, 4, 5)), block(x, low)
+        block.out(context.view(2, 3, 4, 5)), block(x, low)
     )
     row = block.attention_map(x, (1, 2), low=low)
     assert row.shape == (2, 1, 9, 6)
     torch.testing.assert_close(row.flatten(2)[:, 0], weights[:, 0, 7])
+    assert (weights[:, 0, 6] - weights[:, 0, 7]).abs().max() > 1e-3
     with pytest.raises(ValueError, match="query must lie inside the map"):
         block.attention_map(x, (4, 0), low=low)
 

@@ -5,6 +5,8 @@ suite then runs against the copy and has to fail. A mutant that survives would
 stand in ``SURVIVORS`` with the reason; of all, 95 % must be killed.
 """
 
+import functools
+import json
 import os
 import shutil
 import subprocess
@@ -465,27 +467,47 @@ def plant(folder, mutant=None):
         target.write_text(target.read_text().replace(mutant.old, mutant.new))
 
 
-def run_suite(folder, files):
-    """Run files of the fast suite against the copy, up to a failure."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q"]
-    command += ["-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=."]
-    command += ["--import-mode=importlib", "-m", "not slow and not alone"]
-    command += [f"tests/{name}" for name in files]
-    path = os.pathsep.join([str(folder), str(folder / "tests")])
-    # Of the run around this one, nothing: what its workers share is not ours.
+@functools.cache
+def forks():
+    """Start the process that imports torch once, for all mutants."""
+    # Of the run around it, nothing: what its workers share is not ours.
     own = {k: v for k, v in os.environ.items() if "XDIST" not in k}
-    environment = {**own, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "forked_pytest.py")],
+        env={**own, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+
+
+def run_suite(folder, files):
+    """Run files of the fast suite against the copy, up to a failure.
+
+    Return pytest's exit code and what it printed.
+    """
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    arguments += ["--rootdir=.", "--import-mode=importlib"]
+    arguments += ["-m", "not slow and not alone"]
+    arguments += [f"tests/{name}" for name in files]
+    output = folder / "output"
+    job = {
+        "folder": str(folder),
+        "path": [str(folder), str(folder / "tests")],
+        "arguments": arguments,
+        "output": str(output),
+    }
+    server = forks()
+    print(json.dumps(job), file=server.stdin, flush=True)
+    return int(server.stdout.readline()), output.read_text()
 
 
 @pytest.mark.slow
 def test_unchanged_copy_passes(tmp_path):
     """Without a mutant the same command is green: a kill is its doing."""
     plant(tmp_path)
-    result = run_suite(tmp_path, SUITE)
-    assert result.returncode == 0, result.stdout[-2000:]
+    code, text = run_suite(tmp_path, SUITE)
+    assert code == 0, text[-2000:]
 
 
 @pytest.mark.slow
@@ -495,15 +517,14 @@ def test_mutant_is_killed(mutant, tmp_path):
     first = FIRST[mutant.file]
     rest = [name for name in SUITE if name != first]
     for files in ([first], rest):
-        result = run_suite(tmp_path, files)
-        killed = result.returncode == 1 and " failed" in result.stdout
+        code, text = run_suite(tmp_path, files)
+        killed = code == 1 and " failed" in text
         if killed:
             break
     if label(mutant) in SURVIVORS:
         assert not killed, f"{label(mutant)} is killed: take it off the list"
     else:
-        text = result.stdout[-600:] + result.stderr[-300:]
-        assert killed, f"{label(mutant)} survived:\n{text}"
+        assert killed, f"{label(mutant)} survived:\n{text[-900:]}"
 
 
 def test_share_of_the_killed():

@@ -248,7 +248,11 @@ def test_block_gives_the_same_with_every_impl(case, impl, train):
         torch.testing.assert_close(got, expected[name], **close)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# Through EMANet's iteration no gradient passes: its slope is another function.
+WHOLE = [case for case in CASES if "frozen" not in case.traits]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=str)
 def test_block_gradient_by_finite_differences(case):
     block = case.build(impl="auto")
     x = case.input(1)[..., :4].contiguous().requires_grad_()

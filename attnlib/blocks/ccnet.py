@@ -131,7 +131,8 @@ class CrissCrossAttention(nn.Module):
         Not in half precision, where a small gamma would round them.
         """
         weight = self.value.get_parameter("weight")
-        half = torch.is_autocast_enabled(weight.device.type)
+        device = weight.device.type
+        half = device != "meta" and torch.is_autocast_enabled(device)
         half = half or wide(weight.dtype) != weight.dtype
         return self.impl != "reference" and not half
 
@@ -196,9 +197,9 @@ class CrissCrossAttention(nn.Module):
         return f"{text}, gamma={self.gamma is not None!r}"
 
 
-def _lay_out(grad: Tensor) -> Tensor:
+def _lay_out(grad: Tensor | None) -> Tensor | None:
     """Lay the gradient out as the passes work, once, not in each step."""
-    return grad.contiguous()
+    return None if grad is None else grad.contiguous()
 
 
 def _project(layer: nn.Module, t: Tensor) -> Tensor:

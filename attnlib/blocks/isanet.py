@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from attnlib._checks import (
     check_choice,
@@ -321,8 +322,12 @@ class _Step(nn.Module):
         return group_weights(q, k, factor, step=step, scale=self.scale)
 
 
-class _AbsoluteNorm(nn.BatchNorm2d):
-    """Batch norm that scales by |weight| + eps, as inplace_abn does."""
+class _AbsoluteNorm(_NormBase):
+    """Batch norm that scales by |weight| + eps, as inplace_abn does.
+
+    No ``BatchNorm2d``: PyTorch would convert that to a synchronised norm,
+    which scales by the weight as it is.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight.abs() + self.eps, self.bias

@@ -34,7 +34,7 @@ BOUNDS = [
     Bound("annnet", {"fuse": False}, "anchored", 0.25, 1 / 8),
     Bound("annnet", {}, "anchored", 0.25, 1 / 7),
     Bound("gcnet", {}, "auto", 0.1, 1 / 8),
-    Bound("emanet", {}, "auto", 0.1, 1 / 8),
+    Bound("emanet", {}, "auto", 0.1, 1 / 7),
     Bound("emanet", {"differentiate": True}, "auto", 0.2, 1 / 4),
     Bound("isanet", {}, "auto", 1.0, 0.6),
     Bound("lightnl", {}, "auto", 0.15, 1 / 5),

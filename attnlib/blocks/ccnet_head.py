@@ -49,8 +49,8 @@ class CCNetHead(nn.Module):
         ValueError: channels that do not fit, an unknown option.
         TypeError: an option of the wrong type, x not a floating-point tensor.
 
-    The official norm multiplies by |weight| + 1e-5. ``load_reference`` with
-    ``"official"`` writes that number into the weight.
+    The official norm multiplies by the size of its weight, plus 1e-5.
+    ``load_reference`` with ``"official"`` writes that number into the weight.
 
     Reference: arXiv 1811.11721, figure 2; official code: ``RCCAModule`` in
     ``networks/ccnet.py``, speedinghzl/CCNet; mmsegmentation's ``CCHead``.

@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from alone import linux, two_threads  # noqa: F401
 
 from attnlib import DoubleAttention, PolarizedSelfAttention, PositionAttention
 from attnlib.functional import (
@@ -24,17 +25,6 @@ from benchmarks.subjects import Case
 from benchmarks.timing import MatrixProduct, least_times
 
 pytestmark = pytest.mark.alone
-linux = pytest.mark.skipif(
-    sys.platform != "linux", reason="reads the peak from /proc"
-)
-
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def both_passes(function, *inputs):

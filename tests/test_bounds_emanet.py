@@ -1,7 +1,5 @@
 """EMANet: time of the folded form; bytes beside a block that shares v."""
 
-import sys
-
 import pytest
 import torch
 from alone import SHAPE, time_of_both, two_threads  # noqa: F401
@@ -42,7 +40,6 @@ def test_time_of_the_folded_form():
     assert time_of_both(forms, shape, 0.95, rounds=10) <= 0.95
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts on Linux")
 @pytest.mark.parametrize("through", [False, True])
 def test_peak_against_the_dense_block(through):
     x = picture(SHAPE)

@@ -36,6 +36,11 @@ def any_forward_mode(*tensors: Tensor) -> bool:
     return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
+def gradient_wanted(*tensors: Tensor) -> bool:
+    """True if autograd records what is done with one of the tensors."""
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
 def to_tokens(x: Tensor) -> Tensor:
     """(B, C, *S) -> (B, N, C), positions in row-major order; a view."""
     return x.flatten(2).transpose(1, 2)

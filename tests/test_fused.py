@@ -6,8 +6,10 @@ import torch.nn.functional as F
 from forms import tokens
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 
 from attnlib.functional import explain_softmax_attention, softmax_attention
+from attnlib.functional import fused as fused_module
 from attnlib.functional import softmax as softmax_module
 
 
@@ -24,7 +26,7 @@ def threads():
 
 
 def test_four_ways_to_lose_the_fused_kernel():
-    """What PyTorch does in silence, and why ``_fused`` prepares its inputs."""
+    """What PyTorch does in silence; why the library prepares its inputs."""
     good = torch.randn(1, 1, 64, 16)
     assert fused_choice(good, good, good) == SDPBackend.FLASH_ATTENTION
     flat = good[0]  # three dimensions
@@ -53,16 +55,21 @@ def test_sdpa_never_leaves_the_fused_kernel(monkeypatch, dtype, widths):
         seen.append(fused_choice(q, k, v))
         return original(q, k, v, **kw)
 
-    monkeypatch.setattr(softmax_module.F, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(fused_module.F, "scaled_dot_product_attention", spy)
     natural = [
         torch.randn(2, w, 5, 7).to(dtype).flatten(2).transpose(1, 2)
         for w in (d, d, dv)
     ]
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # a fall-back would raise
         softmax_attention(*natural, impl="sdpa")
-        leaves = [t.requires_grad_() for t in natural]
+    assert seen == [SDPBackend.FLASH_ATTENTION]
+    leaves = [t.requires_grad_() for t in natural]
+    with profile(activities=[ProfilerActivity.CPU]) as record:
         softmax_attention(*leaves, impl="sdpa").sum().backward()
-    assert seen == [SDPBackend.FLASH_ATTENTION] * 2
+    called = {event.key for event in record.key_averages()}
+    kernel = "aten::_scaled_dot_product_flash_attention_for_cpu"
+    assert {kernel, f"{kernel}_backward"} <= called
+    assert "aten::_softmax" not in called
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_auto_explains_its_choice(monkeypatch, threads, shape, impl, reason):
     assert choice.impl == impl
     assert reason in choice.reason
     called = []
-    for name in ("_fused", "chunked_attention", "softmax_weights"):
+    for name in ("fused_attention", "chunked_attention", "softmax_weights"):
         original = getattr(softmax_module, name)
         monkeypatch.setattr(
             softmax_module,
@@ -91,7 +98,7 @@ def test_auto_explains_its_choice(monkeypatch, threads, shape, impl, reason):
         )
     softmax_attention(*args)
     names = {
-        "sdpa": "_fused",
+        "sdpa": "fused_attention",
         "chunked": "chunked_attention",
         "reference": "softmax_weights",
     }
@@ -124,15 +131,18 @@ def test_auto_minds_idle_threads(threads, lead, count, impl):
 @pytest.mark.parametrize(
     "dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64]
 )
-def test_auto_minds_dtype_and_widths(threads, dtype, widths):
-    """On the CPU: bfloat16 always runs fused, the others at equal widths."""
+@pytest.mark.parametrize("train", [True, False])
+def test_auto_minds_dtype_and_widths(threads, train, dtype, widths):
+    """On the CPU: equal widths run fused; bfloat16 always, untrained."""
     d, dv = widths
     args = tokens((1, 400, 400, d, dv), dtype)
+    if not train:
+        args = [t.detach() for t in args]
     threads(1)
     alone = explain_softmax_attention(*args)
     threads(4)
     idle = explain_softmax_attention(*args)
-    if dtype == torch.bfloat16:
+    if dtype == torch.bfloat16 and not train:
         assert alone.impl == idle.impl == "sdpa"
         assert f"key width {d}, value width {dv}" in alone.reason
     elif d == dv:
@@ -153,8 +163,8 @@ class Auto(torch.nn.Module):
     [
         ((1, 400, 400, 8, 8), "chunked", "scaled_dot_product"),
         ((1, 30, 30, 8, 8), "reference", "scaled_dot_product"),
-        ((1, 400, 400, 16, 8), "chunked", "chunked_attention"),
-        ((1, 30, 30, 16, 8), "reference", "chunked_attention"),
+        ((1, 400, 400, 16, 8), "chunked", "attention_chunked"),
+        ((1, 30, 30, 16, 8), "reference", "attention_chunked"),
     ],
     ids=str,
 )
@@ -165,7 +175,7 @@ def test_a_traced_graph_holds_for_every_size(threads, shape, eager, traced):
     assert explain_softmax_attention(*args).impl == eager
     program = torch.export.export(Auto(), tuple(args))
     operators = [str(node.target) for node in program.graph.nodes]
-    forms = ("softmax", "chunked_attention", "scaled_dot_product")
+    forms = ("softmax", "attention_chunked", "scaled_dot_product")
     found = [form for form in forms if any(form in op for op in operators)]
     assert found == [traced]
 
@@ -205,7 +215,10 @@ def test_auto_on_another_device():
 
 def test_sdpa_refuses_a_device_without_fused_kernel(monkeypatch):
     monkeypatch.setattr(
-        softmax_module, "_no_fused_kernel", lambda q: "no kernel here"
+        softmax_module, "no_fused_kernel", lambda q: "no kernel here"
+    )
+    monkeypatch.setattr(
+        fused_module, "no_fused_kernel", lambda q: "no kernel here"
     )
     args = tokens((1, 400, 400, 8, 8))
     assert explain_softmax_attention(*args) == ("chunked", "no kernel here")

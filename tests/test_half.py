@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from forms import derivatives, each_form, tokens
 
 from attnlib.functional import (
     dot_product_attention,
-    explain_softmax_attention,
     softmax_attention,
     softmax_weights,
 )
@@ -57,15 +57,8 @@ def test_float32_error_at_most_twice_that_of_the_formula(
     """The root of the mean squared error.
 
     The largest entry is chance here: errors of a few units in the last place.
-    Of PyTorch's kernel, peaked attention alone is asked: it rounds a
-    log-sum-exp near log M, and under even attention its dv is up to five
-    times as far off as the formula's.
     """
     single = inputs(shape, torch.float32, size)
-    if function is softmax_attention and impl == "auto":
-        impl = explain_softmax_attention(*single).impl
-    if impl == "sdpa":
-        single = inputs(shape, torch.float32, 1 + size)
     for exact, plain, fast in results(function, single, impl):
         assert (fast - exact).norm() <= 2 * (plain - exact).norm()
 
@@ -80,21 +73,30 @@ def test_large_scores_cost_chunked_no_precision(d, keys, dtype):
         assert (fast - exact).norm() <= 1.05 * (plain - exact).norm()
 
 
-@pytest.mark.parametrize("size", [1, 0.5, 0.1])
+@pytest.mark.parametrize("size", [1, 0.5, 0.1, 0.01])  # peaked to even
 @pytest.mark.parametrize(
-    ("dtype", "bounds"),
-    [
-        (torch.float32, (2, 2, 2, 8)),  # dv under even attention
-        (torch.bfloat16, (2, 2.25, 2.25, 2)),  # dq, dk of peaked attention
-    ],
-    ids=str,
+    "dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str
 )
-def test_how_far_the_kernel_of_pytorch_may_be_off(dtype, bounds, size):
-    """The root mean squared errors that the documentation of sdpa states."""
+@pytest.mark.parametrize("impl", ["sdpa", "chunked"])
+def test_a_normaliser_near_log_m_costs_no_precision(impl, dtype, size):
+    """Where PyTorch's own backward pass is off: dv, and dq and dk in half."""
     inputs = tokens((1, 600, 2100, 64, 64), dtype, size)
-    found = results(softmax_attention, inputs, "sdpa")
-    for (exact, plain, fast), bound in zip(found, bounds, strict=True):
-        assert (fast - exact).norm() <= bound * (plain - exact).norm()
+    for exact, plain, fast in results(softmax_attention, inputs, impl):
+        assert (fast - exact).norm() <= 1.5 * (plain - exact).norm()
+
+
+def test_the_backward_pass_of_pytorch_needs_help():
+    """Without it the kernel's dv is more than twice as far off."""
+    inputs = tokens((2, 300, 260, 16, 16), torch.float32, 0.1)
+
+    def form(q, k, v, impl):
+        if impl == "reference":
+            return softmax_attention(q, k, v, impl=impl)
+        heads = (t[:, None] for t in (q, k, v))
+        return F.scaled_dot_product_attention(*heads, scale=1.0)[:, 0]
+
+    exact, plain, fast = list(results(form, inputs, "kernel"))[3]
+    assert (fast - exact).norm() > 2 * (plain - exact).norm()
 
 
 @pytest.mark.parametrize("impl", ["reference", "sdpa", "chunked", "auto"])

@@ -44,6 +44,7 @@ SM, CH, PW = (
     "functional/chunked.py",
     "functional/pairwise.py",
 )
+FU, OP = "functional/fused.py", "functional/_operator.py"
 ME, GR, DDP = "memory.py", "plots/growth.py", "examples/ddp.py"
 
 MUTANTS = [
@@ -181,9 +182,26 @@ MUTANTS = [
     Mutant("softmax over queries", SM, "softmax(dim=-1)", "softmax(dim=-2)"),
     Mutant("softmax over the batch", SM, "softmax(dim=-1)", "softmax(dim=0)"),
     Mutant("scale forgotten", SM, "scores = scale * (", "scores = ("),
-    Mutant("sdpa's own scale", SM, "(q, k, t, scale=scale)", "(q, k, t)"),
-    Mutant("padding left in", SM, "[:, 0, :, : v.shape[-1]]", "[:, 0]"),
-    Mutant("fused layout lost", SM, ".contiguous()\n", "\n"),
+    Mutant(
+        "sdpa's own scale",
+        FU,
+        "(q, k, v, scale=scale)\n    return y",
+        "(q, k, v)\n    return y",
+    ),
+    Mutant("padding left in", FU, "y[:, 0, :, :dv]", "y[:, 0]"),
+    Mutant(
+        "padding left in training", FU, "return out[..., :dv]", "return out"
+    ),
+    Mutant("fused layout lost", FU, ".contiguous()\n", "\n"),
+    Mutant(
+        "PyTorch's own backward pass",
+        FU,
+        "    if trains_here(q, k, v):\n",
+        "    if False:\n",
+    ),
+    Mutant("sum for mean", FU, "grad.to(acc) / k.shape[1]", "grad.to(acc)"),
+    Mutant("mean in half precision", FU, "grad.to(acc) /", "grad /"),
+    Mutant("operator in every export", FU, " and not _exporting()", ""),
     Mutant(
         "small maps without the batch",
         SM,
@@ -191,7 +209,13 @@ MUTANTS = [
         "q.shape[-2] * k.shape[-2]",
     ),
     Mutant("narrow values padded", SM, "if d != dv:", "if d < dv:"),
-    Mutant("bfloat16 as float32", SM, " and q.dtype != torch.bfloat16:", ":"),
+    Mutant("bfloat16 as float32", SM, ' == "cpu" and not half:', ' == "cpu":'),
+    Mutant(
+        "bfloat16 trained as untrained",
+        SM,
+        " and not trains_here(q, k, v)",
+        "",
+    ),
     Mutant(
         "thread rule inverted",
         SM,
@@ -230,7 +254,7 @@ MUTANTS = [
     Mutant("N for M", CH, "factor / keys)", "factor / rows)"),
     Mutant(
         "rounded output in backward",
-        CH,
+        OP,
         ".to(lme.dtype) + rest",
         ".to(lme.dtype)",
     ),
@@ -305,9 +329,9 @@ MUTANTS = [
     ),
     Mutant(
         "second derivative in silence",
-        CH,
-        "    raise RuntimeError(\n",
-        "    return None\n    raise RuntimeError(\n",
+        OP,
+        "        raise RuntimeError(\n",
+        "        return None\n        raise RuntimeError(\n",
     ),
     Mutant("missing divisor", PW, "q.to(acc) / k.shape[-2] @", "q.to(acc) @"),
     Mutant(
@@ -448,7 +472,9 @@ FIRST = {
     NL: "test_properties.py",
     SA: "test_properties.py",
     SM: "test_fused.py",
+    FU: "test_fused.py",
     CH: "test_reference.py",
+    OP: "test_half.py",
     PW: "test_reference.py",
     ME: "test_counters.py",
     GR: "test_growth.py",

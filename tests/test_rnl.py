@@ -31,6 +31,23 @@ def test_the_block_is_the_sum_over_regions():
     torch.testing.assert_close(block(x), x + block.out(y))
 
 
+def test_without_softmax_a_negative_score_counts_nothing():
+    block = randomise(RegionNonLocal(6, pairwise="relu", norm=False)).double()
+    x = torch.randn(1, 6, 3, 4, dtype=torch.float64)
+    v = block.value(x)[0]  # (3, H, W)
+    p, values = block.region(v[None])[0].flatten(1).T, v.flatten(1).T
+    rows = []
+    for p_i in p:
+        f = [max(p_i @ p_j, 0) for p_j in p]
+        rows.append(sum(a * b for a, b in zip(f, values, strict=True)))
+    y = torch.stack(rows) / len(p)
+    assert (p @ p.T).min() < 0 < (p @ p.T).max()
+    z = block.out(y.T.view(1, 3, 3, 4))
+    torch.testing.assert_close(block(x), x + z)
+    expected = (p @ p.T).clamp(min=0) / len(p)
+    torch.testing.assert_close(block.attention_map(x)[0, 0], expected)
+
+
 def test_scores_are_symmetric_without_pooling():
     block = randomise(RegionNonLocal(8)).double()
     a = block.attention_map(torch.randn(1, 8, 5, 7).double())[0, 0].log()

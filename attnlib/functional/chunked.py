@@ -46,6 +46,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnlib._checks import wide
+from attnlib.functional._operator import attention_operator
 
 # Sides of a tile of scores: 2 MiB in float32, about one core's cache
 # (measured). A GPU wants more work a call; its sides are a guess.
@@ -200,86 +201,7 @@ class RecomputedAttention(torch.autograd.Function):
         return *_backward(grad, q, k, v, out, lme, ctx.scale), None
 
 
-@torch.library.custom_op("attnlib::chunked_attention", mutates_args=())
-def _chunked(
-    q: Tensor, k: Tensor, v: Tensor, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the output, what its rounding took away, and lme."""
-    exact, lme = _forward(q, k, v, scale)
-    out = exact.to(q.dtype)
-    if exact.dtype == q.dtype:
-        return out, q.new_empty(0), lme
-    return out, exact.sub_(out).to(q.dtype), lme
-
-
-@torch.library.custom_op(
-    "attnlib::chunked_attention_backward", mutates_args=()
-)
-def _chunked_backward(
-    grad: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    rest: Tensor,
-    lme: Tensor,
-    scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    exact = out.to(lme.dtype) + rest if out.dtype != lme.dtype else out
-    return _backward(grad, q, k, v, exact, lme, scale)
-
-
-@_chunked.register_fake
-def _(
-    q: Tensor, k: Tensor, v: Tensor, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    acc = wide(q.dtype)
-    out = q.new_empty(*q.shape[:2], v.shape[-1])
-    rest = q.new_empty(0) if acc == q.dtype else torch.empty_like(out)
-    return out, rest, q.new_empty(*q.shape[:2], 1, dtype=acc)
-
-
-@_chunked_backward.register_fake
-def _(
-    grad: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    rest: Tensor,
-    lme: Tensor,
-    scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-
-
-def _keep(
-    ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]
-) -> None:
-    q, k, v, scale = inputs
-    ctx.save_for_backward(q, k, v, *output)
-    ctx.scale = scale
-    ctx.set_materialize_grads(False)
-
-
-def _first_derivative(
-    ctx: Any, grad: Tensor | None, *_: None
-) -> tuple[Any, ...]:
-    if grad is None:
-        return None, None, None, None
-    return *_chunked_backward(grad, *ctx.saved_tensors, ctx.scale), None
-
-
-def _second_derivative(ctx: Any, *grads: Tensor) -> None:
-    raise RuntimeError(
-        "impl='chunked' has first derivatives only: its backward pass "
-        "recomputes the map. For Hessians or gradient penalties use "
-        "impl='reference'"
-    )
-
-
-_chunked.register_autograd(_first_derivative, setup_context=_keep)
-_chunked_backward.register_autograd(_second_derivative)
+_chunked = attention_operator("chunked", _forward, _backward)
 
 
 def chunked_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:

@@ -180,6 +180,29 @@ def test_a_traced_graph_holds_for_every_size(threads, shape, eager, traced):
     assert found == [traced]
 
 
+class Trained(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.project = torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        t = self.project(x)
+        return softmax_attention(t, t, t, impl="sdpa")
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.compiler, "is_exporting"), reason="PyTorch before 2.7"
+)
+def test_an_exported_graph_needs_no_operator_of_ours():
+    """It is for inference, and read by programs that know PyTorch's alone."""
+    block, x = Trained(), torch.randn(1, 400, 8)
+    program = torch.export.export(block, (x,))
+    operators = [str(node.target) for node in program.graph.nodes]
+    assert any("scaled_dot_product" in name for name in operators)
+    assert not any("attnlib" in name for name in operators)
+    torch.testing.assert_close(program.module()(x), block(x))
+
+
 # What happens on a GPU, decided without one: fake tensors have no numbers.
 
 

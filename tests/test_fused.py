@@ -61,7 +61,10 @@ def test_sdpa_never_leaves_the_fused_kernel(monkeypatch, dtype, widths):
         for w in (d, d, dv)
     ]
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # a fall-back would raise
-        softmax_attention(*natural, impl="sdpa")
+        y = softmax_attention(*natural, impl="sdpa")
+    expected = softmax_attention(*natural, impl="reference")
+    assert y.shape == expected.shape
+    assert (y - expected).abs().max() < 0.05
     assert seen == [SDPBackend.FLASH_ATTENTION]
     leaves = [t.requires_grad_() for t in natural]
     with profile(activities=[ProfilerActivity.CPU]) as record:

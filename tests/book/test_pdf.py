@@ -116,7 +116,7 @@ def contents_give_the_pages(book: PdfReader, texts: list[str]) -> None:
     contents = " ".join(texts[1 : min(numbers)])  # up to the first chapter
     for entry, number in zip(top(book), numbers, strict=True):
         assert f"{entry.title} {number + 1}" in contents
-        assert texts[page - 1].endswith(f" {page}"), "the footer agrees"
+        assert texts[number].endswith(f" {number + 1}"), "footers agree"
 
 
 def formulas_are_typeset(book: PdfReader, texts: list[str]) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 
-def walked(order: Tensor, m: int) -> Tensor:
-    n = order.shape[1]
-    c = torch.zeros(n, n)
-    for line in order.tolist():
-        whole = line + line[n - (-n % m) :]
-        chunks = [whole[a : a + m] for a in range(0, len(whole), m)]
-        for place, i in enumerate(line):
-            a = place // m
-            for j in chunks[a - 1] + chunks[a]:
-                c[i, j] += 1
-            for j in chunks[(a + 1) % len(chunks)]:
-                c[i, j] += 1
-    return c
+def by_lists(
+    *steps: int, ring: bool = True, filled: bool = True
+) -> Callable[[Tensor, int], Tensor]:
+    """Count in the chunks at these steps; right with -1, 0, 1."""
+
+    def count(order: Tensor, m: int) -> Tensor:
+        n = order.shape[1]
+        c = torch.zeros(n, n)
+        for line in order.tolist():
+            whole = line + line[n - (-n % m) :] if filled else line
+            chunks = [whole[a : a + m] for a in range(0, len(whole), m)]
+            for place, i in enumerate(line):
+                for a in (place // m + step for step in steps):
+                    if ring or 0 <= a < len(chunks):
+                        for j in chunks[a % len(chunks)]:
+                            c[i, j] += 1
+        return c
+
+    return count
 
 
 def by_products(order: Tensor, m: int) -> Tensor:
@@ -37,59 +45,6 @@ def by_products(order: Tensor, m: int) -> Tensor:
         home[line] = torch.arange(n) // m
         total += one_hot(home, chunks) @ lists
     return total
-
-
-def no_ring(order: Tensor, m: int) -> Tensor:
-    n = order.shape[1]
-    c = torch.zeros(n, n)
-    for line in order.tolist():
-        whole = line + line[n - (-n % m) :]
-        for place, i in enumerate(line):
-            start = place // m * m
-            for j in whole[max(0, start - m) : start + 2 * m]:
-                c[i, j] += 1
-    return c
-
-
-def not_filled(order: Tensor, m: int) -> Tensor:
-    n = order.shape[1]
-    c = torch.zeros(n, n)
-    for line in order.tolist():
-        chunks = [line[a : a + m] for a in range(0, n, m)]
-        for place, i in enumerate(line):
-            a = place // m
-            for step in (-1, 0, 1):
-                for j in chunks[(a + step) % len(chunks)]:
-                    c[i, j] += 1
-    return c
-
-
-def own_only(order: Tensor, m: int) -> Tensor:
-    n = order.shape[1]
-    c = torch.zeros(n, n)
-    for line in order.tolist():
-        whole = line + line[n - (-n % m) :]
-        for place, i in enumerate(line):
-            start = place // m * m
-            for j in whole[start : start + m]:
-                c[i, j] += 1
-    return c
-
-
-def one_neighbour(step: int):  # type: ignore[no-untyped-def]
-    def function(order: Tensor, m: int) -> Tensor:
-        n = order.shape[1]
-        c = torch.zeros(n, n)
-        for line in order.tolist():
-            whole = line + line[n - (-n % m) :]
-            chunks = [whole[a : a + m] for a in range(0, len(whole), m)]
-            for place, i in enumerate(line):
-                a = place // m
-                for j in chunks[a] + chunks[(a + step) % len(chunks)]:
-                    c[i, j] += 1
-        return c
-
-    return function
 
 
 def weighted(s: Tensor, c: Tensor, P: Tensor) -> Tensor:
@@ -114,15 +69,21 @@ WRONG = {
         ("ab", "two numbers"),
     ],
     "nlsa-2": [
-        (no_ring, "a ring"),
-        (not_filled, "once more"),
-        (own_only, "a list holds three"),
-        (one_neighbour(-1), "the chunk after"),
-        (one_neighbour(1), "the chunk before"),
-        (lambda order, m: walked(order[:1], m), "add all of them"),
-        (lambda order, m: walked(order, m).clamp(max=1), "how often"),
-        (lambda order, m: walked(order, m) + 1, "walk the ring"),
-        (lambda order, m: walked(order, m)[0], "a tensor of shape"),
+        (by_lists(-1, 0, 1, ring=False), "a ring"),
+        (by_lists(-1, 0, 1, filled=False), "once more"),
+        (by_lists(0), "a list holds three"),
+        (by_lists(0, -1), "the chunk after"),
+        (by_lists(0, 1), "the chunk before"),
+        (lambda order, m: by_lists(-1, 0, 1)(order[:1], m), "add all of them"),
+        (
+            lambda order, m: by_lists(-1, 0, 1)(order, m).clamp(max=1),
+            "how often",
+        ),
+        (lambda order, m: by_lists(-1, 0, 1)(order, m) + 1, "walk the ring"),
+        (
+            lambda order, m: by_lists(-1, 0, 1)(order, m)[0],
+            "a tensor of shape",
+        ),
         (lambda *inputs: None, "in place of the dots"),
         (3, "a function is asked for"),
     ],
@@ -145,6 +106,6 @@ WRONG = {
 }
 RIGHT = {
     "nlsa-1": [(64 / 3, 3 / 16), (21.3, 0.1875), np.array([21.33, 0.1875])],
-    "nlsa-2": [walked, by_products],
+    "nlsa-2": [by_lists(-1, 0, 1), by_products],
     "nlsa-3": [weighted, by_logarithms],
 }

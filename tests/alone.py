@@ -19,14 +19,6 @@ linux = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def both_passes(block, x):
     """Return a task: forward and backward, with slopes of x and weights."""
     x = x.clone().requires_grad_()

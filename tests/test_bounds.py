@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from alone import linux, two_threads  # noqa: F401
+from alone import linux
 
 from attnlib import DoubleAttention, PolarizedSelfAttention, PositionAttention
 from attnlib.functional import (

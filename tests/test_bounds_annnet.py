@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from alone import SHAPE, time_of_both, two_threads  # noqa: F401
+from alone import SHAPE, time_of_both
 
 from attnlib import FusionPyramidNonLocal, NonLocal, PyramidNonLocal
 from attnlib.cost import closed_form

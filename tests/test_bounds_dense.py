@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from alone import SHAPE, both_passes, linux, peak, two_threads  # noqa: F401
+from alone import SHAPE, both_passes, linux, peak
 
 from attnlib import create_block
 from benchmarks.timing import least_times

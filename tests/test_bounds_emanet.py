@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from alone import SHAPE, time_of_both, two_threads  # noqa: F401
+from alone import SHAPE, time_of_both
 from torch import nn
 
 from attnlib import EMAttention

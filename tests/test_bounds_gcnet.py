@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from alone import SHAPE, time_of_both, two_threads  # noqa: F401
+from alone import SHAPE, time_of_both
 
 from attnlib import GlobalContext, NonLocal, SimplifiedNonLocal
 from attnlib.cost import closed_form

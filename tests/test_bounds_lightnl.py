@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from alone import time_of_both, two_threads  # noqa: F401
+from alone import time_of_both
 
 from attnlib import LightNonLocal
 from attnlib.cost import closed_form

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from alone import linux, peak, time_of_both, two_threads  # noqa: F401
+from alone import linux, peak, time_of_both
 
 from attnlib import NonLocal, NonLocalSparseAttention
 from attnlib.cost import closed_form

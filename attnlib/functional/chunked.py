@@ -102,6 +102,11 @@ def _forward(
     return out, lme
 
 
+def log_mean_exp(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Return log(1/M sum_j exp(scale q_i . k_j)), (B, N, 1), no map built."""
+    return _forward(q, k, k[..., :0], scale)[1]  # values of no width
+
+
 def _kernel_knows(q: Tensor, v: Tensor) -> bool:
     """Whether PyTorch's fused CPU kernel takes tensors as wide as q and v."""
     fits = q.shape[-1] == v.shape[-1] > 1 and q.numel() > 0

@@ -92,7 +92,7 @@ def _forward(
     """Return out by the kernel, and lme by one more pass over the scores."""
     if not q.numel():  # the kernel divides by the number of rows
         return chunked._forward(q, k, v, scale)
-    _, lme = chunked._forward(q, k, v[..., :0], scale)
+    lme = chunked.log_mean_exp(q, k, scale)
     q, k, v = (t[:, None].to(wide(t.dtype)) for t in (q, k, v))
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return kernel(q, k, v, scale=scale)[0][:, 0], lme

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.library import custom_op
+from torch import Tensor, library
 
 from attnlib._checks import wide
 
@@ -59,8 +58,8 @@ def attention_operator(impl: str, forward: Forward, backward: Backward) -> Any:
         return backward(grad, q, k, v, exact, lme, scale)
 
     name = f"attnlib::attention_{impl}"
-    operator = custom_op(name, run, mutates_args=())
-    behind = custom_op(f"{name}_backward", slopes, mutates_args=())
+    operator = library.custom_op(name, run, mutates_args=())
+    behind = library.custom_op(f"{name}_backward", slopes, mutates_args=())
 
     @operator.register_fake
     def _(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Triple:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,28 +38,16 @@ def late(
     return W @ ((V @ (x @ P.T) + c[:, None]) @ w.T) + b[:, None]
 
 
-def no_c(
-    x: Tensor, w: Tensor, P: Tensor, V: Tensor, c: Tensor, W: Tensor, b: Tensor
-) -> Tensor:
-    return exchanged(x, w, P, V, 0 * c, W, b)
+def changed(
+    **by: Callable[[Tensor], Tensor],
+) -> Callable[..., Tensor]:
+    """Answer rightly, of inputs that are not as given."""
 
+    def answer(*inputs: Tensor) -> Tensor:
+        given = dict(zip("xwPVcWb", inputs, strict=True))
+        return exchanged(**given | {n: f(given[n]) for n, f in by.items()})
 
-def no_b(
-    x: Tensor, w: Tensor, P: Tensor, V: Tensor, c: Tensor, W: Tensor, b: Tensor
-) -> Tensor:
-    return exchanged(x, w, P, V, c, W, 0 * b)
-
-
-def divided(
-    x: Tensor, w: Tensor, P: Tensor, V: Tensor, c: Tensor, W: Tensor, b: Tensor
-) -> Tensor:
-    return exchanged(x, w, P, V, c / len(P), W, b)
-
-
-def sums(
-    x: Tensor, w: Tensor, P: Tensor, V: Tensor, c: Tensor, W: Tensor, b: Tensor
-) -> Tensor:
-    return exchanged(x, w, (P > 0).double(), V, c, W, b)
+    return answer
 
 
 def anchors(
@@ -81,10 +71,13 @@ WRONG = {
     "annnet-2": [
         (as_written, "C_v N numbers"),
         (late, "C_v N numbers"),
-        (no_c, "c is missing"),
-        (no_b, "b is missing"),
-        (divided, "belongs to every anchor"),
-        (sums, "those are sums"),
+        (changed(c=torch.zeros_like), "c is missing"),
+        (changed(b=torch.zeros_like), "b is missing"),
+        (
+            lambda x, w, P, V, c, *o: exchanged(x, w, P, V, c / len(P), *o),
+            "belongs to every anchor",
+        ),
+        (changed(P=lambda P: (P > 0).double()), "those are sums"),
         (anchors, "the weights are missing"),
         (lambda *inputs: exchanged(*inputs).T, "the transpose"),
         (lambda *inputs: 2 * exchanged(*inputs), "start with v"),

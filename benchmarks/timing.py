@@ -26,10 +26,15 @@ LEAST_ROUNDS, LEAST_SECONDS, MOST_SECONDS = 3, 2.0, 8.0
 
 
 class Least(NamedTuple):
-    """The least time of a task, and whether another round came near it."""
+    """The least time of a task, and whether another round came near it.
+
+    ``rounds`` has the time of every round: what one task took in a round may
+    be compared with what another took in it.
+    """
 
     time: float
     settled: bool
+    rounds: tuple[float, ...] = ()
 
 
 def clock(device: str) -> Callable[[], float]:
@@ -91,7 +96,10 @@ def least_times(
         enough = LEAST_SECONDS if settled else MOST_SECONDS
         if n >= LEAST_ROUNDS and passed > enough:
             break
-    return {name: Least(min(s), _agree(s)) for name, s in spent.items()}
+    return {
+        name: Least(min(times), _agree(times), tuple(times))
+        for name, times in spent.items()
+    }
 
 
 def _agree(spent: list[float]) -> bool:

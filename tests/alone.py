@@ -4,6 +4,7 @@ Times are ratios of the least of alternating rounds; peaks are read in a fresh
 process each.
 """
 
+import statistics
 import sys
 
 import pytest
@@ -19,35 +20,46 @@ linux = pytest.mark.skipif(
 )
 
 
-def both_passes(block, x):
-    """Return a task: forward and backward, with slopes of x and weights."""
-    x = x.clone().requires_grad_()
-    leaves = [x, *(p for p in block.parameters() if p.requires_grad)]
+def both_passes(function, *inputs, parameters=()):
+    """Return a task: forward and backward, with slopes of all it is given."""
+    inputs = [t.detach().clone().requires_grad_() for t in inputs]
+    leaves = [*inputs, *(p for p in parameters if p.requires_grad)]
 
     def task():
-        y = block(x)
+        y = function(*inputs)
         torch.autograd.grad(y, leaves, torch.ones_like(y))
 
     task()
     return task
 
 
-def time_of_both(blocks, shape, bound, *, rounds=2):
-    """Return the first's time in shares of the other's.
+def ratio(tasks, bound, *, rounds=2, work=1.0):
+    """Return the time of the first task in shares of the other's.
 
-    Processors that others use, too, disturb a whole run now and then: the
-    least of six counts, and one within the bound is enough.
+    Processors that others use, too, disturb single rounds and whole runs. A
+    run therefore estimates twice: from the least times, and from the middle
+    of the rounds' own ratios. A disturbance seldom spoils both; a form that
+    has become slower moves both. The best of six runs counts, and one within
+    the bound is enough.
     """
-    torch.manual_seed(0)
-    x = torch.randn(shape)
-    tasks = {block: both_passes(block, x) for block in blocks}
     first, other = tasks
     found = []
-    while not found or (len(found) < 6 and min(found) > bound):
-        least = least_times(tasks, rounds=rounds, device="cpu")
-        found.append(least[first].time / least[other].time)
+    while not found or (len(found) < 12 and min(found) > bound):
+        times = least_times(tasks, rounds=rounds, device="cpu")
+        fast, plain = times[first], times[other]
+        pairs = zip(fast.rounds, plain.rounds, strict=True)
+        found.append(fast.time / plain.time / work)
+        found.append(statistics.median(a / b for a, b in pairs) / work)
     print("ratios:", *(f"{one:.3f}" for one in found))
     return min(found)
+
+
+def time_of_both(blocks, shape, bound, *, rounds=2):
+    """Return the first block's time in shares of the other's."""
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    tasks = {b: both_passes(b, x, parameters=b.parameters()) for b in blocks}
+    return ratio(tasks, bound, rounds=rounds)
 
 
 def peak(key, impl, shape=SHAPE, **options):

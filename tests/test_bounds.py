@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from alone import linux
+from alone import both_passes, linux, ratio
 
 from attnlib import DoubleAttention, PolarizedSelfAttention, PositionAttention
 from attnlib.functional import (
@@ -22,44 +22,15 @@ from attnlib.functional import (
 from benchmarks.peak import in_fresh_process
 from benchmarks.presets import FUNCTION
 from benchmarks.subjects import Case
-from benchmarks.timing import MatrixProduct, least_times
+from benchmarks.timing import MatrixProduct
 
 pytestmark = pytest.mark.alone
 
 
-def both_passes(function, *inputs):
-    """Return a task: forward and backward, with gradients for all inputs."""
-    leaves = [t.detach().requires_grad_() for t in inputs]
-
-    def task():
-        y = function(*leaves)
-        torch.autograd.grad(y, leaves, torch.ones_like(y))
-
-    task()
-    return task
-
-
-def measured(tasks, bound, work=1.0):
-    """Return the ratio of the first task's time to the other's.
-
-    Processors that others use, too, disturb whole runs now and then: the
-    least of six counts, and one within the bound is enough.
-    """
-    first, other = tasks
-    ratios = []
-    while not ratios or (len(ratios) < 6 and min(ratios) > bound):
-        least = least_times(tasks, rounds=40, device="cpu")
-        ratios.append(least[first].time / (work * least[other].time))
-    print("ratios:", *(f"{found:.3f}" for found in ratios))
-    return min(ratios)
-
-
-def ratio(fast, plain, bound, *inputs):
-    tasks = {
-        "fast": both_passes(fast, *inputs),
-        "plain": both_passes(plain, *inputs),
-    }
-    return measured(tasks, bound)
+def time(fast, plain, bound, *inputs):
+    forms = {"fast": fast, "plain": plain}
+    tasks = {name: both_passes(forms[name], *inputs) for name in forms}
+    return ratio(tasks, bound, rounds=40)
 
 
 def tokens(b, n, d, dv):
@@ -87,7 +58,7 @@ def form(function, impl):
 )
 def test_time_of_softmax_attention(shape, impl, bound):
     fast, plain = (form(softmax_attention, i) for i in (impl, "reference"))
-    assert ratio(fast, plain, bound, *tokens(*shape)) <= bound
+    assert time(fast, plain, bound, *tokens(*shape)) <= bound
 
 
 def test_time_against_one_large_product():
@@ -101,7 +72,7 @@ def test_time_against_one_large_product():
     fast = form(softmax_attention, "chunked")
     tasks = {"fast": both_passes(fast, *tokens(*shape)), "product": product}
     work = 3 * b * n * n * (d + dv) / product.macs
-    assert measured(tasks, 1.6, work) <= 1.6
+    assert ratio(tasks, 1.6, rounds=40, work=work) <= 1.6
 
 
 @linux
@@ -185,7 +156,7 @@ def test_time_of_the_reordered_sums(function, impl):
     if function is concatenation_attention:
         q, k = q[..., 0], k[..., 0]
     fast, plain = (form(function, i) for i in (impl, "reference"))
-    assert ratio(fast, plain, 0.1, q, k, v) <= 0.1
+    assert time(fast, plain, 0.1, q, k, v) <= 0.1
 
 
 # Blocks
@@ -205,7 +176,7 @@ def block_forms(block, fast):
 
 def test_time_and_peak_of_position_attention():
     forms = block_forms(PositionAttention(64), "auto")
-    assert ratio(*forms, 0.5, torch.randn(1, 64, 64, 64)) <= 0.5
+    assert time(*forms, 0.5, torch.randn(1, 64, 64, 64)) <= 0.5
     if sys.platform == "linux":
         peaks = {}
         for impl in ("reference", "chunked"):
@@ -227,7 +198,7 @@ def test_time_and_peak_of_position_attention():
 )
 def test_time_of_the_folded_forms(block):
     forms = block_forms(block, "folded")
-    assert ratio(*forms, 0.8, torch.randn(2, 64, 64, 64)) <= 0.8
+    assert time(*forms, 0.8, torch.randn(2, 64, 64, 64)) <= 0.8
 
 
 def test_time_of_the_window_sum():
@@ -244,4 +215,4 @@ def test_time_of_the_window_sum():
     def shifted(x, w):
         return window_aggregation(x, w, kernel_size=7)
 
-    assert ratio(shifted, unfold, 0.35, x, w) <= 0.35
+    assert time(shifted, unfold, 0.35, x, w) <= 0.35

@@ -14,7 +14,7 @@ M P_ij = exp(scale * q_i . k_j - lme_i), and uses (with dO the gradient of out)
     dk = scale * dS^T q
 
 where the row sum comes from sum_j P_ij dP_ij = dO_i . out_i. All five are
-linear in P, so the factor M is taken from the sums, once, at the end.
+linear in P, so each product that adds a tile to its sum divides by M.
 
 A one-hot row makes dS a difference of two equal numbers. An output rounded to
 half precision would spoil it: what the rounding took away is kept beside it.
@@ -151,27 +151,25 @@ def _backward(
     span = min(keys, height * width // step)
     group = max(1, height * width // (step * span))
     scores, slopes = _Scratch(q), _Scratch(q)
+    share = 1 / keys  # the tiles hold keys * P
     for b in _pieces(maps, group):
         for j in _pieces(keys, span):
-            kj, vt = k[b, j], v[b, j].mT
-            kt = (scale * kj).mT
+            kj, vj = k[b, j], v[b, j]
             for i in _pieces(rows, step):
                 # The first tile of a sum finds nothing to be added to.
                 row, column = float(j.start > 0), float(i.start > 0)
                 qi, gi = q[b, i], grad[b, i]
                 shape = (*qi.shape[:2], kj.shape[1])
-                s = torch.bmm(qi, kt, out=scores(*shape))
+                s = scores(*shape).baddbmm_(qi, kj.mT, beta=0, alpha=scale)
                 p = s.sub_(lme[b, i]).exp_()  # keys * P
                 if span == keys:  # whole rows: undo the rounding of lme
                     exact = keys / p.sum(-1, keepdim=True)
                     gi, _ = gi * exact, row_sum[b, i].mul_(exact)
-                dv[b, j].baddbmm_(p.mT, gi, beta=column)
-                dp = torch.bmm(gi, vt, out=slopes(*shape))
+                dv[b, j].baddbmm_(p.mT, gi, beta=column, alpha=share)
+                dp = torch.bmm(gi, vj.mT, out=slopes(*shape))
                 ds = dp.sub_(row_sum[b, i]).mul_(p)
-                dq[b, i].baddbmm_(ds, kj, beta=row)
-                dk[b, j].baddbmm_(ds.mT, qi, beta=column)
-    for slope, factor in (dq, scale), (dk, scale), (dv, 1):
-        slope.mul_(factor / keys)  # the tiles hold keys * P
+                dq[b, i].baddbmm_(ds, kj, beta=row, alpha=scale * share)
+                dk[b, j].baddbmm_(ds.mT, qi, beta=column, alpha=scale * share)
     return dq.to(dtype), dk.to(dtype), dv.to(dtype)
 
 

@@ -44,6 +44,7 @@ from attnlib.blocks.san import (
 from attnlib.blocks.self_attention import SelfAttention
 from attnlib.catalog import create_block, list_blocks
 from attnlib.checkpoints import load_reference
+from attnlib.insert import insert
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,7 @@ __all__ = [
     "cost",
     "create_block",
     "functional",
+    "insert",
     "list_blocks",
     "load_reference",
     "maps",

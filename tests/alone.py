@@ -6,6 +6,7 @@ process each.
 
 import statistics
 import sys
+import time
 
 import pytest
 import torch
@@ -39,12 +40,13 @@ def ratio(tasks, bound, *, rounds=2, work=1.0):
     Processors that others use, too, disturb single rounds and whole runs. A
     run therefore estimates twice: from the least times, and from the middle
     of the rounds' own ratios. A disturbance seldom spoils both; a form that
-    has become slower moves both. The best of six runs counts, and one within
-    the bound is enough.
+    has become slower moves both. The best of eight runs counts, and one
+    within the bound is enough; before another try the test waits a while.
     """
     first, other = tasks
     found = []
-    while not found or (len(found) < 12 and min(found) > bound):
+    while not found or (len(found) < 16 and min(found) > bound):
+        time.sleep(10 if found else 0)
         times = least_times(tasks, rounds=rounds, device="cpu")
         fast, plain = times[first], times[other]
         pairs = zip(fast.rounds, plain.rounds, strict=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import attnlib
 from attnlib import catalog, create_block, list_blocks
@@ -45,6 +46,7 @@ PUBLIC = {
         "cost",
         "create_block",
         "functional",
+        "insert",
         "list_blocks",
         "load_reference",
         "maps",
@@ -174,7 +176,7 @@ def test_catalogue():
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
     module = importlib.import_module(name)
-    names = {**vars(module), "torch": importlib.import_module("torch")}
+    names = {**vars(module), "attnlib": attnlib, "torch": torch}
     assert doctest.testmod(module, extraglobs=names).failed == 0
 
 

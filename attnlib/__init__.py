@@ -7,6 +7,7 @@ one of the same shape.
 from attnlib import (
     catalog,
     checkpoints,
+    compare,
     cost,
     functional,
     maps,
@@ -77,6 +78,7 @@ __all__ = [
     "SimplifiedNonLocal",
     "catalog",
     "checkpoints",
+    "compare",
     "cost",
     "create_block",
     "functional",

@@ -43,6 +43,7 @@ PUBLIC = {
         "SimplifiedNonLocal",
         "catalog",
         "checkpoints",
+        "compare",
         "cost",
         "create_block",
         "functional",
@@ -52,6 +53,14 @@ PUBLIC = {
         "maps",
         "measured",
         "memory",
+    },
+    "attnlib.compare": {
+        "Row",
+        "changes",
+        "example",
+        "row",
+        "rows",
+        "seeded",
     },
     "attnlib.exercises": {
         "Verdict",
@@ -119,6 +128,7 @@ PUBLIC = {
     "attnlib.plots": {
         "Explorer",
         "ShapeTrace",
+        "Table",
         "explore",
         "photograph",
         "setup_notebook",
@@ -127,6 +137,7 @@ PUBLIC = {
         "show_growth",
         "show_images",
         "show_ratios",
+        "show_table",
     },
 }
 # They draw, set up or register: nothing comes back that has a shape.

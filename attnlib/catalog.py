@@ -361,7 +361,7 @@ _BLOCKS = (
         normaliser="two softmaxes",
         claims=(
             Claim(
-                "the dense affinity matrix is the product of two sparse ones",
+                "the dense map is the product of two sparse ones",
                 "any map",
                 "abstract",
             ),

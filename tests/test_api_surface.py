@@ -48,6 +48,7 @@ PUBLIC = {
         "create_block",
         "functional",
         "insert",
+        "ledger",
         "list_blocks",
         "load_reference",
         "maps",
@@ -117,6 +118,7 @@ PUBLIC = {
         "window_aggregation",
         "windows",
     },
+    "attnlib.ledger": {"Entry", "agrees", "ledger", "ratio", "slope"},
     "attnlib.maps": {
         "entropy",
         "rank",

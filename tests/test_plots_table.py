@@ -67,6 +67,8 @@ def test_cells_carry_what_they_are_sorted_by() -> None:
     assert keys[9] == "1.23456"
     assert (keys[3], keys[11]) == ("0.5", "-2")
     assert keys[2] is None
+    wide = Cells(show_table([{"a": 1, "b": "x" * 25}], look=LOOK).html)
+    assert wide.cells[-1][1]["class"] == "attn-long"
     missing = ["data-none" in attrs for _, attrs, _ in cells]
     assert [n for n, m in enumerate(missing) if m] == [5, 7]
     numbers = [attrs.get("class") for _, attrs, _ in cells]

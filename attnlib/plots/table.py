@@ -17,6 +17,7 @@ from attnlib._checks import check_choice
 from attnlib.plots.explorer import _code
 
 MISSING = "–"
+LONG = 24  # a cell of more letters breaks its lines
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def _cell(value: Any, text: str, link: str, first: bool, number: bool) -> str:
     if first:
         return f'<th scope="row">{text}</th>'
     kind = ' class="attn-number"' if number else ""
+    if not number and len(text) > LONG:
+        kind = ' class="attn-long"'
     if value is None:
         return f'<td{kind} data-none="">{text}</td>'
     key = _key(value)

@@ -77,6 +77,8 @@ class BlockInfo:
         chapter: path of its chapter in the book, without ending.
         sources: reference implementations that :func:`attnlib.load_reference`
             reads.
+        similarity: what makes the score of a pair, with default options.
+        normaliser: what turns the scores of a row into weights.
         dims: numbers of spatial dimensions that it takes.
         claims: what the paper says about cost and gain.
         others: further blocks of the same paper.
@@ -92,6 +94,8 @@ class BlockInfo:
     part: str
     chapter: str
     sources: tuple[str, ...]
+    similarity: str
+    normaliser: str
     dims: tuple[int, ...] = (2,)
     claims: tuple[Claim, ...] = ()
     others: tuple[type[nn.Module], ...] = ()
@@ -111,6 +115,8 @@ _BLOCKS = (
         part="foundations",
         chapter="book/foundations/self_attention",
         sources=("document", "post"),
+        similarity="dot product",
+        normaliser="softmax",
     ),
     BlockInfo(
         key="nonlocal",
@@ -121,6 +127,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/nonlocal",
         sources=("alexhex7", "mmcv", "caffe2", "slowfast"),
+        similarity="dot product",
+        normaliser="softmax",
         dims=(1, 2, 3),
         claims=(
             Claim(
@@ -157,6 +165,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/danet",
         sources=("official", "mmseg"),
+        similarity="dot product",
+        normaliser="softmax",
         claims=(
             Claim(
                 "81.5 % mean IoU with fine annotations alone",
@@ -174,6 +184,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/a2net",
         sources=("official",),
+        similarity="through n descriptors",
+        normaliser="two softmaxes",
         dims=(1, 2, 3),
         claims=(
             Claim(
@@ -194,6 +206,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/rnl",
         sources=("official", "post"),
+        similarity="dot product of neighbourhoods, one projection",
+        normaliser="softmax",
         dims=(1, 2, 3),
     ),
     BlockInfo(
@@ -205,6 +219,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/dmsanet",
         sources=("golden",),
+        similarity="dot product, a map a group",
+        normaliser="softmax",
         claims=(
             Claim(
                 "the best performance with fewer parameters than most "
@@ -224,6 +240,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/san",
         sources=("official",),
+        similarity="small network on the difference",
+        normaliser="softmax in the window",
     ),
     BlockInfo(
         key="psa",
@@ -237,6 +255,8 @@ _BLOCKS = (
         part="reach",
         chapter="book/reach/psa",
         sources=("official", "fightingcv"),
+        similarity="none: two gates",
+        normaliser="sigmoid",
         claims=(
             Claim(
                 "2 to 4 points over standard baselines; the two layouts "
@@ -257,6 +277,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/ccnet",
         sources=("official", "mmseg"),
+        similarity="dot product",
+        normaliser="softmax on the cross",
         dims=(1, 2, 3),
         claims=(
             Claim(
@@ -285,6 +307,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/gcnet",
         sources=("official", "mmseg", "timm", "post"),
+        similarity="of the key alone",
+        normaliser="softmax",
         claims=(
             Claim(
                 "the maps of a non-local network are almost the same for all "
@@ -308,6 +332,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/emanet",
         sources=("official", "mmseg"),
+        similarity="dot product with K fitted bases",
+        normaliser="softmax over the bases",
         claims=(
             Claim(
                 "43.1 GFLOPs and 10.0 M parameters over ResNet-101, where "
@@ -331,9 +357,11 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/isanet",
         sources=("official", "mmseg"),
+        similarity="scaled dot product, twice",
+        normaliser="two softmaxes",
         claims=(
             Claim(
-                "the dense affinity matrix is the product of two sparse ones",
+                "the dense map is the product of two sparse ones",
                 "any map",
                 "abstract",
             ),
@@ -351,6 +379,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/annnet",
         sources=("official", "mmseg"),
+        similarity="scaled dot product with pooled anchors",
+        normaliser="softmax over the anchors",
         claims=(
             Claim(
                 "around 6 times faster and 28 times less GPU memory than a "
@@ -375,6 +405,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/lightnl",
         sources=("official", "port"),
+        similarity="dot product, no projection",
+        normaliser="1 / (H W)",
         claims=(
             Claim(
                 "400 times cheaper than a conventional non-local block, "
@@ -399,6 +431,8 @@ _BLOCKS = (
         part="cost",
         chapter="book/cost/nlsa",
         sources=("official",),
+        similarity="dot product, key of length one",
+        normaliser="softmax, counted",
         claims=(
             Claim(
                 "cost asymptotically linear in the spatial size",

@@ -43,15 +43,25 @@ PUBLIC = {
         "SimplifiedNonLocal",
         "catalog",
         "checkpoints",
+        "compare",
         "cost",
         "create_block",
         "functional",
         "insert",
+        "ledger",
         "list_blocks",
         "load_reference",
         "maps",
         "measured",
         "memory",
+    },
+    "attnlib.compare": {
+        "Row",
+        "changes",
+        "example",
+        "row",
+        "rows",
+        "seeded",
     },
     "attnlib.exercises": {
         "Verdict",
@@ -108,6 +118,7 @@ PUBLIC = {
         "window_aggregation",
         "windows",
     },
+    "attnlib.ledger": {"Entry", "agrees", "ledger", "ratio", "slope"},
     "attnlib.maps": {
         "entropy",
         "rank",
@@ -119,6 +130,7 @@ PUBLIC = {
     "attnlib.plots": {
         "Explorer",
         "ShapeTrace",
+        "Table",
         "explore",
         "photograph",
         "setup_notebook",
@@ -127,6 +139,7 @@ PUBLIC = {
         "show_growth",
         "show_images",
         "show_ratios",
+        "show_table",
     },
 }
 # They draw, set up or register: nothing comes back that has a shape.

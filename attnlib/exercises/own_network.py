@@ -132,7 +132,7 @@ def _silent(answer: Any) -> str | None:
             if not all(torch.equal(a, b) for a, b in same):
                 return (
                     "right, but asking has changed the block: in training a "
-                    "batch norm counts what it sees. Ask a copy."
+                    "batch normalisation counts what it sees. Ask a copy."
                 )
             if not torch.equal(t, kept):
                 return "right, but the map that you were given has changed."

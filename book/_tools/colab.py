@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from plain import BLOCK, FORMULA, MYST, Plain, Refused
 
 MAX_BYTES = 1_000_000
+PAGE = re.compile(r'(?<= href=")([^":#]+)\.html(?=")')
 ABSOLUTE = re.compile(r"https?://|mailto:|data:image/(?:png|jpeg|gif);base64,")
 IN_HTML = re.compile(r"<\w[^<>]*?\s(?:src|href)=[\"']?([^\"'\s>]+)")
 CODE = re.compile(
@@ -135,6 +136,10 @@ def edition(notebook: NotebookNode, place: str, book: Book) -> NotebookNode:
             return found
         return f"{found}{hash_}{anchor}"
 
+    def page(link: re.Match[str]) -> str:
+        """A page of the site that stored HTML leads to: its notebook here."""
+        return address(f"{link[1]}.ipynb", False) or link[0]
+
     def equation(label: str) -> tuple[str, str | None] | None:
         if (found := book.equations.get(label)) is None:
             return None
@@ -153,6 +158,10 @@ def edition(notebook: NotebookNode, place: str, book: Book) -> NotebookNode:
             # Live controls need a kernel; nothing of them is stored.
             if cell.source.startswith("# Live:"):
                 cell.outputs = []
+            for output in cell.outputs:
+                data = output.get("data", {})
+                if "text/html" in data:
+                    data["text/html"] = PAGE.sub(page, data["text/html"])
     return notebook
 
 

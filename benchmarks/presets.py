@@ -80,7 +80,22 @@ PRESETS: dict[str, list[Line]] = {
         Line(FUNCTION, [(1, 9409, 256, 256)]),
         Line(EVERY_BLOCK, _squares(1, 512, 97)),
     ],
-    # Enough work for a GPU.
+    # Enough work for a GPU: attnlib/measured/cuda.json
+    "gpu": [
+        Line(
+            FUNCTION,
+            [
+                (8, 1024, 64, 64),
+                (8, 4096, 64, 64),
+                (8, 9216, 64, 64),
+                (8, 4096, 8, 64),
+                (8, 9409, 64, 512),
+                (8, 9409, 256, 256),
+            ],
+            _HALF_TOO,
+        ),
+        Line(EVERY_BLOCK, _squares(8, 512, 97)),
+    ],
     "large": [
         Line(
             FUNCTION,

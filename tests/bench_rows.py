@@ -18,7 +18,7 @@ BYTES = ["kept_bytes", "peak_bytes", "counted_peak_bytes"]
 KEYS = [*HEAD, "macs", *RATIOS, "kernel", *BYTES]
 
 
-def check_row(row):
+def check_row(row, device="cpu"):
     """What every row owes its reader, stored or new."""
     assert list(row) == KEYS
     if row["subject"] == FUNCTION:
@@ -37,7 +37,11 @@ def check_row(row):
         assert row["to_dense"] > 0
         if row["dtype"] == "float32" and row["passes"] == "both":
             cost = closed_form(block, row["shape"], impl=row["impl"])
-            assert row["kept_bytes"] in (cost.kept_bytes, None)
+            extra = (row["kept_bytes"] or cost.kept_bytes) - cost.kept_bytes
+            # A fused CUDA kernel keeps L_i for a multiple of 32 rows, at most
+            # 31 numbers more a map, and where its random numbers stood.
+            fused = device == "cuda" and row["impl"] == "sdpa"
+            assert 0 <= extra <= (2e-5 * cost.kept_bytes if fused else 0)
     times = {"forward": 1, "both": 3}[row["passes"]]
     assert row["macs"] == times * forward
     assert row["positions"] == positions

@@ -13,8 +13,11 @@ from cases import CASES
 from forms import derivatives, each_form, scalars, tokens
 from torch.nn.attention import SDPBackend
 
-from attnlib.functional import concatenation_attention, softmax_attention
-from attnlib.functional import softmax as softmax_module
+from attnlib.functional import (
+    concatenation_attention,
+    fused,
+    softmax_attention,
+)
 
 if not torch.cuda.is_available():
     pytest.skip("needs a GPU that CUDA can use", allow_module_level=True)
@@ -88,7 +91,7 @@ def test_half_precision(function, inputs, impl, dtype, shape):
 def test_kernel_of_wide_heads(monkeypatch, record_property, width, dtype):
     """Never the N x M map; which one it is depends on the GPU: recorded."""
     seen = []
-    original = softmax_module.F.scaled_dot_product_attention
+    original = fused.F.scaled_dot_product_attention
 
     def spy(q, k, v, *, scale):
         choice = torch._fused_sdp_choice(q, k, v, scale=scale)
@@ -96,13 +99,13 @@ def test_kernel_of_wide_heads(monkeypatch, record_property, width, dtype):
         assert q.shape[-1] % 8 == 0  # numbers that a kernel loads at a time
         return original(q, k, v, scale=scale)
 
-    monkeypatch.setattr(softmax_module.F, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(fused.F, "scaled_dot_product_attention", spy)
     shape = (2, 300, 260, width, width)
     args = leaves(tokens(shape, scale=width**-0.25), dtype)
     for found, exact in pairs(softmax_attention, args, "sdpa"):
         bound = 4 * torch.finfo(dtype).eps if dtype in HALF else 1e-5
         assert (found - exact).norm() <= bound * exact.norm()
-    assert seen[0] in softmax_module._FUSED_KERNELS
+    assert seen[0] in fused._FUSED_KERNELS
     record_property("kernel", seen[0].name)
     print(f"{torch.cuda.get_device_name()}, {dtype}, {width}: {seen[0].name}")
 
@@ -156,7 +159,7 @@ def deterministic():
         (softmax_attention, tokens, "chunked", torch.float32),
         (concatenation_attention, scalars, "sorted", torch.float32),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_deterministic_algorithms(
     deterministic, function, inputs, impl, dtype

@@ -218,7 +218,9 @@ def fake(widths, dtype=torch.float32, device="cuda"):
     [
         ((8, 8, 8), torch.float32, "sdpa", "the fused kernel takes them"),
         ((64, 64, 8), torch.float16, "sdpa", "the fused kernel takes them"),
-        ((8, 8, 64), torch.bfloat16, "chunked", "value width 64 > key width"),
+        ((8, 8, 256), torch.bfloat16, "sdpa", "the fused kernel takes them"),
+        ((8, 8, 264), torch.bfloat16, "chunked", "width 264 > 256"),
+        ((264, 264, 8), torch.float32, "chunked", "width 264 > 256"),
         ((8, 8, 8), torch.float64, "chunked", "computes in float64"),
     ],
 )

@@ -103,7 +103,7 @@ def test_stored_results_are_whole(name):
     check_anonymous(text)
     assert list(result) == ["machine", "settings", "rows", "skipped"]
     for row in result["rows"]:
-        check_row(row)
+        check_row(row, name)
     # The machine was idle: hardly a least time stands alone.
     assert result["settings"]["unsettled"] <= len(result["rows"]) / 4
     names = [json.dumps([row[key] for key in HEAD]) for row in result["rows"]]
@@ -113,14 +113,17 @@ def test_stored_results_are_whole(name):
         assert f"``{key}``" in documented
 
 
-def test_stored_result_of_the_book_has_every_row_of_its_preset():
+@pytest.mark.parametrize(
+    ("name", "preset"), [("cpu", "book"), ("cuda", "gpu")]
+)
+def test_stored_result_of_the_book_has_every_row_of_its_preset(name, preset):
     """All rows of each subject that was measured, none picked out."""
-    result = measured.load("cpu")
-    assert result["settings"]["shapes"] == "book"
+    result = measured.load(name)
+    assert result["settings"]["shapes"] == preset
     listed = result["rows"] + result["skipped"]
     stored = {json.dumps([row[key] for key in HEAD]) for row in listed}
     subjects_there = {row["subject"] for row in listed}
-    for group in subjects.plan(PRESETS["book"]):
+    for group in subjects.plan(PRESETS[preset]):
         for case in group:
             if case.subject in subjects_there:
                 assert json.dumps(list(case.head().values())) in stored

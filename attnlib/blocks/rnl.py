@@ -186,7 +186,8 @@ class RegionNonLocal(nn.Module):
         v = self.value(x)  # (B, d, *S)
         p = self.region(v)
         if self.normalize:
-            p = F.normalize(p, dim=1)
+            # Autocast computes a norm in float32, on a GPU.
+            p = F.normalize(p, dim=1).to(p.dtype)
         key, value = p, v
         if self.subsample:
             key, value = (max_pool(t, self.dims)[0] for t in (p, v))

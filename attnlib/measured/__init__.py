@@ -1,8 +1,8 @@
 """Results of ``python -m benchmarks`` that the book draws: ratios, no seconds.
 
-``load("cpu")`` returns a dictionary:
+``load("cpu")`` and ``load("cuda")`` return a dictionary each:
 
-- ``machine``: device, processor, cores, threads, versions.
+- ``machine``: device, processor or GPU, cores, threads, versions.
 - ``settings``: preset of shapes, rounds (at least, at most), how well the two
   least times of a row have to agree and how many rows did not settle so,
   seed, sides of the large product, how the peak was read.
@@ -15,8 +15,9 @@
   ``to_dense`` (time over a dense plain non-local block's; blocks alone),
   ``kernel`` (the fused attention kernel that PyTorch picked; null: none),
   ``kept_bytes`` (for backward; forward alone keeps 0), ``peak_bytes`` (read
-  in a fresh process) and ``counted_peak_bytes`` (``attnlib.memory``; CPU
-  alone), both beyond inputs and parameters.
+  in a fresh process; on a GPU, counted by PyTorch) and
+  ``counted_peak_bytes`` (``attnlib.memory``; CPU alone), both beyond inputs
+  and parameters.
   A number that was not measured is null.
 - ``skipped``: rows that are missing, with the ``reason``.
 

@@ -13,10 +13,14 @@ from attnlib._checks import check_choice
 
 _PHOTOGRAPHS = (
     "astronaut",
+    "brick",
     "camera",
     "cat",
     "coffee",
     "coins",
+    "grass",
+    "gravel",
+    "moon",
     "rocket",
     "text",
 )
@@ -66,8 +70,9 @@ def photograph(
     The pictures ship inside the scikit-image package: nothing is downloaded.
 
     Args:
-        name: ``"astronaut"``, ``"camera"``, ``"cat"``, ``"coffee"``,
-            ``"coins"``, ``"rocket"`` or ``"text"``.
+        name: ``"astronaut"``, ``"brick"``, ``"camera"``, ``"cat"``,
+            ``"coffee"``, ``"coins"``, ``"grass"``, ``"gravel"``, ``"moon"``,
+            ``"rocket"`` or ``"text"``.
         size: ``(H, W)`` in pixels, at most the size of the original.
         gray: average the colours (Rec. 709 luma weights) to one channel.
 

@@ -14,6 +14,7 @@ from attnlib import (
     maps,
     measured,
     memory,
+    tasks,
 )
 from attnlib.blocks.a2net import DoubleAttention
 from attnlib.blocks.annnet import FusionPyramidNonLocal, PyramidNonLocal
@@ -90,4 +91,5 @@ __all__ = [
     "maps",
     "measured",
     "memory",
+    "tasks",
 ]

@@ -54,6 +54,7 @@ PUBLIC = {
         "maps",
         "measured",
         "memory",
+        "tasks",
     },
     "attnlib.compare": {
         "Row",
@@ -140,6 +141,14 @@ PUBLIC = {
         "show_images",
         "show_ratios",
         "show_table",
+    },
+    "attnlib.tasks": {
+        "LOCAL",
+        "Network",
+        "denoise",
+        "load_results",
+        "lookup",
+        "train",
     },
 }
 # They draw, set up or register: nothing comes back that has a shape.

@@ -83,7 +83,7 @@ def decibels(clean: Tensor, found: Tensor) -> float:
     return float(-10 * torch.log10(F.mse_loss(found.double(), clean.double())))
 
 
-def trained(block: str, seed: int, steps: int) -> nn.Module:
+def trained(block: str | nn.Module, seed: int, steps: int) -> nn.Module:
     """Train a network with a block in it; all blocks see the same pieces.
 
     Args:

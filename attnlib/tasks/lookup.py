@@ -85,7 +85,7 @@ def _loss(scores: Tensor, answers: Tensor) -> Tensor:
 
 
 def trained(
-    block: str, seed: int, steps: int, *, items: int = ITEMS
+    block: str | nn.Module, seed: int, steps: int, *, items: int = ITEMS
 ) -> nn.Module:
     """Train a network with a block in it.
 

@@ -27,9 +27,10 @@ class Network(nn.Module):
     """Two layers, a block, a layer, and a score for every position.
 
     Args:
-        block: name that :func:`attnlib.create_block` takes; ``"local"``:
-            nothing stands there, and an output sees 3 positions far;
-            ``"local, wider"``: one more layer, 4 positions.
+        block: a module that takes and returns ``(B, C, H, W)``, or a name
+            that :func:`attnlib.create_block` takes; ``"local"``: nothing
+            stands there, and an output sees 3 positions far; ``"local,
+            wider"``: one more layer, 4 positions.
         inputs: channels of the picture.
         outputs: numbers that it returns for a position.
         channels: C, width of the network.
@@ -43,13 +44,19 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, block: str, inputs: int, outputs: int, channels: int = 32
+        self,
+        block: str | nn.Module,
+        inputs: int,
+        outputs: int,
+        channels: int = 32,
     ) -> None:
         super().__init__()
         C = channels
         self.stem = nn.Sequential(layer(inputs, C), layer(C, C))
         self.block: nn.Module
-        if block == LOCAL[0]:
+        if isinstance(block, nn.Module):
+            self.block = block
+        elif block == LOCAL[0]:
             self.block = nn.Identity()
         elif block == LOCAL[1]:
             self.block = layer(C, C)

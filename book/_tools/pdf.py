@@ -40,6 +40,14 @@ ASSEMBLE = """([title, author, parts]) => {
   const all = selector => [...article.querySelectorAll(selector)];
   for (const extra of all('.headerlink, button, script')) extra.remove();
   for (const fold of all('details')) fold.open = true;
+  // Addresses of the book's pages become places in the one page.
+  for (const link of all('a[href]')) {
+    const {origin, pathname, hash} = new URL(link.href);
+    const page = 'document-book' + pathname.replace(/\\.html$/, '');
+    const place = decodeURIComponent(hash.slice(1)) || page;
+    if (origin === location.origin && document.getElementById(place))
+      link.setAttribute('href', '#' + place);
+  }
   const make = (tag, parent, text = '') => {
     const element = document.createElement(tag);
     element.textContent = text;

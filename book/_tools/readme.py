@@ -149,8 +149,8 @@ def _references(key: str) -> str:
     for source in (facts["reference"] for facts in runs(key)):
         if version := re.match(r"mmseg [\d.]+", source):
             found.add(version[0])
-        elif slug := re.search(r"([\w.-]+/[\w.-]+?)(?=[@:])", source):
-            found.add(f"[{slug[1]}](https://github.com/{slug[1]})")
+        elif slug := re.search(r"([\w.-]+/([\w.-]+?))(?=[@:])", source):
+            found.add(f"[{slug[2]}](https://github.com/{slug[1]})")
         else:
             found.add("loops from its equations")
     return ", ".join(sorted(found))
@@ -167,15 +167,14 @@ def table() -> str:
     costs = json.loads(text)
     dense = costs["nonlocal"]["macs"]
     lines = [
-        "| block | key, chapter | paper | compared with | parameters "
-        "| multiply-adds |",
-        "|---|---|---|---|--:|--:|",
+        "| block | paper | compared with | parameters | multiply-adds |",
+        "|---|---|---|--:|--:|",
     ]
     for key, info in CATALOG.items():
         classes = (info.cls, *info.others, *info.heads)
+        names = ", ".join(f"`{c.__name__}`" for c in classes)
         cells = (
-            ", ".join(f"`{c.__name__}`" for c in classes),
-            f"[`{key}`]({info.chapter}.ipynb)",
+            f"[`{key}`]({info.chapter}.ipynb): {names}",
             _paper(info),
             _references(key),
             f"{costs[key]['parameters']:,}",

@@ -193,6 +193,7 @@ def print_book(pages: Path, chromium: Any) -> bytes:
         # As wide as the paper between its margins: 174 mm.
         browser.opened(chromium, home=home, width=658) as page,
     ):
+        page.set_default_timeout(1000 * SECONDS)
         page.goto(home + "all.html")
         browser.settle(page)
         page.emulate_media(media="print", color_scheme="light")

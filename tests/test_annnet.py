@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import randomise
+from cases import RECORDED, randomise
 from safetensors.torch import load_file
 from torch import nn
 
@@ -459,7 +459,7 @@ def test_both_blocks_in_the_head_of_mmsegmentation(impl):
     head.load(part(tensors, "sd."))
     inputs = [tensors[f"input{i}"].requires_grad_() for i in (0, 1)]
     y = head(*inputs)
-    close = {"rtol": 0, "atol": 1e-10}
+    close = RECORDED
     torch.testing.assert_close(y, tensors["output"], **close)
     (y * tensors["probe"]).sum().backward()
     for i, x in enumerate(inputs):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import randomise
+from cases import RECORDED, randomise
 from safetensors.torch import load_file
 from torch import nn
 
@@ -592,7 +592,7 @@ def test_a_recorded_head_of_mmsegmentation(impl):
     assert all(k.startswith("gc_block") for k in missing.missing_keys)
     x = tensors["input"].requires_grad_()
     y = head(x)
-    close = {"rtol": 0, "atol": 1e-10}
+    close = RECORDED
     torch.testing.assert_close(y, tensors["output"], **close)
     (y * tensors["probe"]).sum().backward()
     torch.testing.assert_close(x.grad, tensors["grad_input"], **close)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import systems
 import torch
+from cases import RECORDED
 from safetensors.torch import load_file
 
 from attnlib import load_reference
@@ -71,7 +72,7 @@ def test_values_and_gradients(path, impl):
     found = found if isinstance(found, tuple) else (found,)
     endings = endings_of(facts)
     losses = []
-    close = {"rtol": 0, "atol": 1e-10}
+    close = RECORDED
     for y, ending in zip(found, endings, strict=True):
         losses.append((y * tensors[f"probe{ending}"]).sum())
         torch.testing.assert_close(y, tensors[f"output{ending}"], **close)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import Case, gradients, randomise
+from cases import RECORDED, Case, gradients, randomise
 from safetensors.torch import load_file
 from torch import nn
 
@@ -545,7 +545,7 @@ def test_the_head_of_mmsegmentation():
     head = nn.Sequential(stem, block, classes).eval()
     x = tensors["input"].requires_grad_()
     y = head(x)
-    close = {"rtol": 0, "atol": 1e-10}
+    close = RECORDED
     torch.testing.assert_close(y, tensors["output"], **close)
     (y * tensors["probe"]).sum().backward()
     torch.testing.assert_close(x.grad, tensors["grad_input"], **close)

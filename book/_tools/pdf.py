@@ -40,6 +40,14 @@ ASSEMBLE = """([title, author, parts]) => {
   const all = selector => [...article.querySelectorAll(selector)];
   for (const extra of all('.headerlink, button, script')) extra.remove();
   for (const fold of all('details')) fold.open = true;
+  // Addresses of the book's pages become places in the one page.
+  for (const link of all('a[href]')) {
+    const {origin, pathname, hash} = new URL(link.href);
+    const page = 'document-book' + pathname.replace(/\\.html$/, '');
+    const place = decodeURIComponent(hash.slice(1)) || page;
+    if (origin === location.origin && document.getElementById(place))
+      link.setAttribute('href', '#' + place);
+  }
   const make = (tag, parent, text = '') => {
     const element = document.createElement(tag);
     element.textContent = text;
@@ -185,6 +193,7 @@ def print_book(pages: Path, chromium: Any) -> bytes:
         # As wide as the paper between its margins: 174 mm.
         browser.opened(chromium, home=home, width=658) as page,
     ):
+        page.set_default_timeout(1000 * SECONDS)
         page.goto(home + "all.html")
         browser.settle(page)
         page.emulate_media(media="print", color_scheme="light")

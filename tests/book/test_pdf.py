@@ -165,6 +165,22 @@ def figures_are_there(book: PdfReader, texts: list[str]) -> None:
     assert drawn >= svgs // 2, "figures share pages, two at most on average"
 
 
+def addresses(page: Any) -> list[str]:
+    """Return what the links of a page lead to outside of the document."""
+    links = (link.get_object() for link in page.get("/Annots") or ())
+    return [
+        link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})
+    ]
+
+
+def no_link_leads_to_the_printing_machine(
+    book: PdfReader, texts: list[str]
+) -> None:
+    for number, page in enumerate(book.pages, 1):
+        for address in addresses(page):
+            assert "//127.0.0.1" not in address, f"page {number}: {address}"
+
+
 # One test, so that two workers do not print the book twice.
 def test_the_book_prints(tmp_path: Path) -> None:
     book = printed(tmp_path)
@@ -176,6 +192,7 @@ def test_the_book_prints(tmp_path: Path) -> None:
         formulas_are_typeset,
         no_page_is_empty,
         figures_are_there,
+        no_link_leads_to_the_printing_machine,
     ):
         check(book, texts)
 
@@ -188,6 +205,10 @@ def blank_page() -> Any:
 
 def test_planted_faults_are_found() -> None:
     pytest.importorskip("pypdf")
+    from pypdf import PdfWriter
+    from pypdf.annotations import Link
+    from pypdf.generic import RectangleObject
+
     page = blank_page()
     book: Any = SimpleNamespace(
         pages=[page] * 3, metadata=SimpleNamespace(title="A book")
@@ -202,3 +223,11 @@ def test_planted_faults_are_found() -> None:
         no_page_is_empty(book, [words, words, "A book 3"])
     with pytest.raises(AssertionError):
         it_has_the_size_of_a_book(book, [])
+    no_link_leads_to_the_printing_machine(book, [])
+    writer = PdfWriter()
+    writer.add_blank_page(595, 842)
+    where = RectangleObject((0, 0, 9, 9))
+    for url in ("https://example.org/", "http://127.0.0.1:80/a.html"):
+        writer.add_annotation(0, Link(rect=where, url=url))
+    with pytest.raises(AssertionError, match="page 1: http://127"):
+        no_link_leads_to_the_printing_machine(writer, [])

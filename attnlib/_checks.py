@@ -8,19 +8,28 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+_MANY = 16  # more names than these are not all listed
 _LAYOUTS = {1: "(B, C, L)", 2: "(B, C, H, W)", 3: "(B, C, T, H, W)"}
 
 
 def check_choice(name: str, value: object, accepted: Iterable[object]) -> None:
     """Raise ``ValueError`` unless ``value`` is one of ``accepted``.
 
-    The message suggests the nearest.
+    The message suggests the nearest; of many it names no others.
     """
     accepted = tuple(accepted)
     # `in` alone would let 1 pass for True: another type, another meaning.
     if any(value == item and type(value) is type(item) for item in accepted):
         return
     names = [str(item) for item in accepted]
+    if len(names) > _MANY:
+        first, second, third = map(
+            repr, difflib.get_close_matches(str(value), names, n=3, cutoff=0)
+        )
+        raise ValueError(
+            f"{name} must be one of {len(names)} names, got {value!r}; "
+            f"did you mean {first}, {second} or {third}?"
+        )
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {accepted}, got {value!r}{hint}")

@@ -209,7 +209,13 @@ net = ResNet()
         (
             {"after": "layer2.O"},
             ValueError,
-            r"after must be one of .*got 'layer2\.O'; did you mean 'layer2",
+            r"after must be one of 23 names, got 'layer2\.O'; "
+            r"did you mean 'layer2\.1', 'layer2\.0' or 'layer2'\?$",
+        ),
+        (
+            {"model": nn.Sequential(nn.ReLU()), "after": "1"},
+            ValueError,
+            r"after must be one of \('', '0'\), got '1'$",
         ),
         ({"name": "conv1"}, ValueError, "name='conv1' cannot be used"),
         ({"name": "forward"}, ValueError, "name='forward' cannot be used"),

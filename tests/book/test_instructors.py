@@ -29,9 +29,9 @@ EXERCISE = re.compile(r"\*\*\d ★+ ([A-Z][a-z]+(?: and [a-z]+)?) \((\d+) min\)"
 
 
 def numbered() -> dict[str, int]:
-    """Return the number of each chapter on blocks and foundations."""
+    """Return the number of each chapter."""
     toc = yaml.safe_load((lint.ROOT / "_toc.yml").read_text("utf-8"))
-    parts = ("Foundations", "Reach", "Cost")
+    parts = ("Foundations", "Reach", "Cost", "Compare")
     files = [
         chapter["file"]
         for part in toc["parts"]

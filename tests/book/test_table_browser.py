@@ -119,6 +119,20 @@ def test_keyboard(open_html: Open, figure: Any) -> None:
     assert page.evaluate("document.activeElement.textContent") == "rank"
 
 
+def test_the_edge_fades_where_columns_are_out_of_sight(
+    open_html: Open, figure: Any
+) -> None:
+    page = open_html(figure.html, width=390)
+    faded = """() => getComputedStyle(document.querySelector(".attn-scroll"))
+        .maskImage.includes("gradient")"""
+    assert not page.evaluate(faded)
+    page.get_by_label("all").check()
+    page.add_style_tag(content=".attn-scroll { width: 10rem; }")
+    page.wait_for_function(faded)
+    page.evaluate("document.querySelector('.attn-scroll').scrollLeft = 9999")
+    page.wait_for_function(f"() => !({faded})()")
+
+
 def test_links_lead_nowhere_but_in_the_book(
     open_html: Open, figure: Any
 ) -> None:

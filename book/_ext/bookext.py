@@ -10,6 +10,8 @@
    would drop the words.
 4. What the search shows of a page has no TeX in it: ``x_i`` stays, a longer
    formula becomes an ellipsis.
+5. A notebook that is downloaded installs the package from the repository
+   behind the buttons.
 
 Environment: ``BOOK_BRANCH`` is the branch of the edit and source links
 (``main``), ``COLAB_BRANCH`` the branch that Colab opens (the same; the
@@ -26,6 +28,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 HOSTS = {"github.com": "github", "gitlab.com": "gitlab"}
+NOWHERE = "https://github.com/OWNER/NAME"  # in each notebook's first cell
 BUTTONS = (
     "use_repository_button",
     "use_edit_page_button",
@@ -140,9 +143,20 @@ def keep_words(app: Any, doctree: Any) -> None:
             ]
 
 
+def name_downloads(app: Any, error: Exception | None) -> None:
+    """Put the repository's address into what the download button serves."""
+    url = repository(app.srcdir)
+    if url is None or error is not None:
+        return
+    for path in (Path(app.outdir) / "_sources").rglob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(NOWHERE, url), encoding="utf-8")
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect the steps to Sphinx."""
     app.connect("config-inited", set_theme, priority=400)
     app.connect("doctree-read", keep_words)
     app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", name_downloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -139,6 +139,15 @@ def test_colab_button_opens_a_notebook_of_the_edition(
     assert not any(everywhere.values())
 
 
+def test_downloaded_notebooks_install_the_fork(site: Path) -> None:
+    found = sorted((site / "_sources").rglob("*.ipynb"))
+    assert len(found) == len(notebooks.every())
+    for path in found:
+        text = path.read_text(encoding="utf-8")
+        assert f"attnlib[plots] @ git+{GITHUB}\\" in text, path
+        assert "OWNER/NAME" not in text, path
+
+
 def test_the_edition_counts_equations_as_the_site_does(
     fork: Path, site: Path
 ) -> None:

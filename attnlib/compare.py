@@ -133,7 +133,9 @@ def _growth(block: nn.Module) -> float:
 
 def _step(key: str) -> float | None:
     """Return the least of the stored ratios to a dense non-local block."""
-    wanted = (key, {}, list(TIMED), "float32", "both", False)
+    wanted: tuple[Any, ...] = (
+        key, {}, list(TIMED), "float32", "both", False,
+    )  # fmt: skip
     names = ("subject", "options", "shape", "dtype", "passes", "compiled")
     ratios = [
         found["to_dense"]

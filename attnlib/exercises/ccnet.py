@@ -75,10 +75,13 @@ def _merge(answer: Any) -> str | None:
         if found is None:
             return "put your lines in place of the dots: it returned nothing."
         if not isinstance(found, tuple) or len(found) != 2:
-            return "two tensors are asked for: the mean and the log-sum-exp."
+            return "return two tensors, as in `return mean, level`."
         y, level = found
         if not isinstance(y, Tensor) or y.shape != mean.shape:
-            return f"the mean must have the shape {tuple(mean.shape)}."
+            return f"the mean must be a tensor of shape {tuple(mean.shape)}."
+        if not isinstance(level, Tensor) or level.shape != total.shape:
+            shape = tuple(total.shape)
+            return f"the log-sum-exp must be a tensor of shape {shape}."
         if not (y.isfinite().all() and level.isfinite().all()):
             return "exp(l) leaves float64 at large l: use the difference."
         if not torch.allclose(y, mean):

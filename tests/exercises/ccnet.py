@@ -79,7 +79,9 @@ WRONG = {
         (empty_lost, "an empty share"),
         (lambda m1, l1, m2, l2: (m1, l1), "start with the two"),
         (lambda m1, l1, m2, l2: m1, "two tensors"),
-        (lambda m1, l1, m2, l2: (l1, l1), "must have the shape"),
+        (lambda m1, l1, m2, l2: (l1, l1), "the mean must be a tensor"),
+        (lambda m1, l1, m2, l2: (m1, 3), "log-sum-exp must be a tensor"),
+        (lambda m1, l1, m2, l2: (m1, m1), "log-sum-exp must be a tensor"),
         (0.5, "a function is asked for"),
     ],
 }

@@ -2,7 +2,8 @@
 
 The rows of the book's map. Nothing in them is typed but the two facts of the
 catalogue, similarity and normaliser: the rest is measured on a block with
-seeded weights, or comes from :mod:`attnlib.cost`.
+seeded weights, or comes from :mod:`attnlib.cost`; one column was measured once
+and stored.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnlib import maps
+from attnlib import maps, measured
 from attnlib.catalog import CATALOG, create_block, list_blocks
 from attnlib.cost import closed_form
 
@@ -27,6 +28,8 @@ __all__ = ["Row", "changes", "example", "row", "rows", "seeded"]
 CHANNELS, SIZE = 64, (24, 32)
 SHAPE = (1, 256, 64, 64)
 SIDES = (64, 128, 256, 512)
+# Where a training step was timed, in float32: ``measured.load("cuda")``.
+TIMED = (8, 512, 97, 97)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Row:
         macs: multiply-adds of a forward pass at ``SHAPE``.
         kept_bytes: kept for backward at ``SHAPE``, in float32.
         growth: exponent of the multiply-adds in N, fitted over ``SIDES``.
+        step: time of a training step on a GPU over a dense non-local block's,
+            of the block's fastest form, at ``TIMED``: stored, not measured
+            here; None where the options are not the defaults.
     """
 
     key: str
@@ -64,6 +70,7 @@ class Row:
     macs: int
     kept_bytes: int
     growth: float
+    step: float | None
 
 
 def seeded(block: nn.Module, seed: int = 2) -> nn.Module:
@@ -124,6 +131,20 @@ def _growth(block: nn.Module) -> float:
     return float((u @ v) / (u @ u))
 
 
+def _step(key: str) -> float | None:
+    """Return the least of the stored ratios to a dense non-local block."""
+    wanted: tuple[Any, ...] = (
+        key, {}, list(TIMED), "float32", "both", False,
+    )  # fmt: skip
+    names = ("subject", "options", "shape", "dtype", "passes", "compiled")
+    ratios = [
+        found["to_dense"]
+        for found in measured.load("cuda")["rows"]
+        if tuple(found[name] for name in names) == wanted
+    ]
+    return min(ratios, default=None)
+
+
 def row(key: str, **options: Any) -> Row:
     """Measure one block: about half a second.
 
@@ -174,6 +195,7 @@ def row(key: str, **options: Any) -> Row:
         macs=cost.macs,
         kept_bytes=cost.kept_bytes,
         growth=growth,
+        step=None if options else _step(key),
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from attnlib import NonLocal, create_block, ledger
+from attnlib import NonLocal, create_block, ledger, measured
 from attnlib.catalog import CATALOG
 from attnlib.cost import count
 
@@ -46,6 +46,30 @@ def test_every_claim_of_the_catalogue_is_in_it() -> None:
         for claim in info.claims:
             assert there[claim] >= 1, (key, claim.text)
     assert {e.key for e in BOOK} <= set(CATALOG)
+
+
+def test_open_claims_quote_the_stored_gpu() -> None:
+    """Time is a ratio to the dense block already, memory is divided here."""
+    found = {
+        (row["subject"], row["impl"], row["passes"]): row
+        for row in measured.load("cuda")["rows"]
+        if row["shape"] == [8, 512, 97, 97]
+    }
+
+    def times(key: str, impl: str, passes: str) -> str:
+        dense = found["nonlocal", "reference", passes]["peak_bytes"]
+        return f"{dense / found[key, impl, passes]['peak_bytes']:.1f}"
+
+    (cross,) = (e for e in BOOK if e.quantity == "GPU memory")
+    low, high = (times("ccnet", i, "both") for i in ("reference", "merged"))
+    assert f"{low} to {high} times less" in cross.reason
+    (pyramid,) = (e for e in BOOK if "faster" in e.claim.text)
+    forms = "reference", "anchored"
+    low, high = (times("annnet", i, "forward") for i in forms)
+    assert f"peak {low} to {high} times less" in pyramid.reason
+    quick = [1 / found["annnet", i, "forward"]["to_dense"] for i in forms]
+    words = f"{min(quick):.1f} to {max(quick):.1f} times as fast"
+    assert words in pyramid.reason
 
 
 def test_open_claims_say_why_and_count_nothing() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from cases import CHANNELS
 
-from attnlib import compare, create_block, list_blocks, maps
+from attnlib import compare, create_block, list_blocks, maps, measured
 from attnlib.catalog import CATALOG
 from attnlib.cost import closed_form
 
@@ -138,6 +138,20 @@ def test_facts_agree_with_the_code() -> None:
     block = create_block("san", compare.CHANNELS, dtype=torch.float64)
     far = compare.seeded(block).attention_map(x)[0, 0, 0]
     assert far.view(8, 8)[2:].count_nonzero() == 0  # in the window
+
+
+def test_steps_are_the_least_stored_ratios() -> None:
+    """One for each block; none where it is not the block that was timed."""
+    steps = {key: row["step"] for key, row in STORED.items()}
+    assert steps["nonlocal"] == 1
+    for key, step in steps.items():
+        stored = [
+            row["to_dense"]
+            for row in measured.load("cuda")["rows"]
+            if row["subject"] == key and row["passes"] == "both"
+        ]
+        assert step == min(stored), key
+    assert compare.row("gcnet", mask_bias=False).step is None
 
 
 def test_costs_are_the_closed_forms() -> None:

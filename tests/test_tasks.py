@@ -67,7 +67,7 @@ def test_number_of_items_is_checked(items):
 
 
 @pytest.mark.parametrize(
-    ("block", "reach"), [("local", 3), ("local, wider", 4), ("san", 6)]
+    ("block", "reach"), [("local", 3), ("local, wider", 4), ("san", 4)]
 )
 def test_local_networks_see_less_than_the_distance(block, reach):
     """What chance rests on: the output hears nothing from further away."""
@@ -105,12 +105,12 @@ def test_accuracy_counts_queries():
 
 
 def test_training_learns_and_is_seeded():
-    runs = [lookup.trained("a2net", 0, 40, items=1) for _ in range(2)]
+    runs = [lookup.trained("a2net", 0, 100, items=1) for _ in range(2)]
     weights = [torch.cat([p.flatten() for p in n.parameters()]) for n in runs]
     assert torch.equal(*weights)
     assert not runs[0].training
-    # One item: no key is needed, and forty steps are enough to see it.
-    assert lookup.accuracy(runs[0], items=1, count=200) > 0.4
+    # One item: no key is needed, and a hundred steps are enough.
+    assert lookup.accuracy(runs[0], items=1, count=200) > 0.7
 
 
 def test_noise_is_what_was_added():

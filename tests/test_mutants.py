@@ -584,6 +584,7 @@ def hunt(folder, mutant):
 
 @pytest.mark.slow
 def test_killers_pass_on_an_unchanged_copy():
+    """Where one was renamed, ``python tests/killers.py`` notes another."""
     check_unchanged(*sorted(set(KILLERS.values())))
 
 

@@ -36,7 +36,8 @@ lint: $(READY)
 # Tests marked `alone` measure time or memory and get the machine to themselves; those marked
 # `pages` look at the built site.
 unit: $(READY)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not alone and not pages" tests
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
+		-m "not alone and not pages" tests
 	$(BIN)/python -m pytest -q -m alone tests
 
 nbval: $(READY)

@@ -119,17 +119,25 @@ IMPL_CASES = [
     if impl != "reference"
 ]
 
-# Tracing is slow: each form of a block's first case, each case's own choice.
+# Tracing is slow: each fast form of a block's first case, and the choice of
+# ``auto``, which is one of them, for each further case; for the first, too,
+# where there is no further one or no other form.
 FIRST_CASES = [
     Case(key, options)
     for key in KEYS
     for options in VARIANTS.get(key, [{}])[:1]
 ]
-TRACED = [
-    (case, impl)
-    for case, impl in IMPL_CASES
-    if impl == "auto" or case in FIRST_CASES
-]
+_FURTHER = {case.key for case in CASES if case not in FIRST_CASES}
+_FAST = {str(case) for case, impl in IMPL_CASES if impl != "auto"}
+
+
+def _is_traced(case: Case, impl: str) -> bool:
+    if case not in FIRST_CASES:
+        return impl == "auto"
+    return impl != "auto" or case.key not in _FURTHER or str(case) not in _FAST
+
+
+TRACED = [(case, impl) for case, impl in IMPL_CASES if _is_traced(case, impl)]
 
 
 def having(trait: str) -> list[Case]:

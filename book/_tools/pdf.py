@@ -102,6 +102,7 @@ FIT = """() => {
         'font-size', Math.max(0.6, share) * size + 'px', 'important');
   }
 }"""
+CONTENTS = ".print-contents a"
 NUMBER = """numbers => {
   const links = document.querySelectorAll('.print-contents a');
   links.forEach((link, place) => { link.dataset.page = numbers[place]; });
@@ -130,13 +131,23 @@ def build(folder: Path) -> Path:
     return pages
 
 
-def chapter_pages(document: bytes) -> list[int]:
-    """Return the page on which each heading of the first level stands."""
+def chapter_pages(document: bytes, count: int) -> list[int]:
+    """Return the pages to which the first ``count`` links lead, in order.
+
+    A link that is printed on two lines counts once.
+    """
     reader = PdfReader(io.BytesIO(document))
+    names: dict[str, None] = {}
+    for page in reader.pages:
+        for entry in page.get("/Annots") or ():
+            if (name := entry.get_object().get("/Dest")) is not None:
+                names[str(name)] = None
+        if len(names) >= count:
+            break
+    goals = reader.named_destinations
     return [
-        reader.get_destination_page_number(entry) + 1
-        for entry in reader.outline
-        if not isinstance(entry, list)
+        reader.get_destination_page_number(goals[name]) + 1
+        for name in list(names)[:count]
     ]
 
 
@@ -164,8 +175,8 @@ def entitled(document: bytes, title: str, headings: list[str]) -> bytes:
     return whole.getvalue()
 
 
-def printed(page: Any, title: str) -> bytes:
-    """Return the page as a PDF with page numbers and an outline."""
+def printed(page: Any, title: str, *, outline: bool) -> bytes:
+    """Return the page as a PDF with page numbers, and tags and an outline."""
     return page.pdf(
         format="A4",
         margin={"top": "18mm", "bottom": "20mm"}
@@ -174,8 +185,8 @@ def printed(page: Any, title: str) -> bytes:
         display_header_footer=True,
         header_template="<span></span>",
         footer_template=FOOTER.format(title=title),
-        outline=True,
-        tagged=True,
+        outline=outline,
+        tagged=outline,
     )
 
 
@@ -206,11 +217,13 @@ def print_book(pages: Path, chromium: Any) -> bytes:
         record = browser.record(page)
         if faults := record.errors + record.failed + record.outside:
             sys.exit("faults on the page:\n" + "\n".join(faults))
-        numbers = chapter_pages(printed(page, title))
+        # The outline takes long, and the links of the contents are the first.
+        draft = printed(page, title, outline=False)
+        numbers = chapter_pages(draft, page.locator(CONTENTS).count())
         if page.evaluate(NUMBER, numbers) != len(numbers):
-            sys.exit("contents and outline differ")
+            sys.exit("the contents have links that lead nowhere")
         headings = page.evaluate(HEADINGS)
-        return entitled(printed(page, title), title, headings)
+        return entitled(printed(page, title, outline=True), title, headings)
 
 
 def main() -> None:

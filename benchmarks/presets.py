@@ -30,6 +30,13 @@ def _squares(batch: int, channels: int, *sides: int) -> list[Shape]:
 
 _HALF_TOO = ("float32", "bfloat16")
 _GROWTH = [(1, n, 64, 64) for n in (256, 1024, 2304, 4096, 9216)]
+_LARGE = [
+    (8, 1024, 64, 64),
+    (8, 4096, 64, 64),
+    (8, 9216, 64, 64),
+    (8, 4096, 8, 64),
+    (8, 9409, 256, 256),
+]
 _PRODUCT = (("pairwise", "dot_product"),)
 _CONCATENATION = (("pairwise", "concatenation"),)
 
@@ -82,32 +89,11 @@ PRESETS: dict[str, list[Line]] = {
     ],
     # Enough work for a GPU: attnlib/measured/cuda.json
     "gpu": [
-        Line(
-            FUNCTION,
-            [
-                (8, 1024, 64, 64),
-                (8, 4096, 64, 64),
-                (8, 9216, 64, 64),
-                (8, 4096, 8, 64),
-                (8, 9409, 64, 512),
-                (8, 9409, 256, 256),
-            ],
-            _HALF_TOO,
-        ),
+        Line(FUNCTION, [*_LARGE, (8, 9409, 64, 512)], _HALF_TOO),
         Line(EVERY_BLOCK, _squares(8, 512, 97)),
     ],
     "large": [
-        Line(
-            FUNCTION,
-            [
-                (8, 1024, 64, 64),
-                (8, 4096, 64, 64),
-                (8, 9216, 64, 64),
-                (8, 4096, 8, 64),
-                (8, 9409, 256, 256),
-            ],
-            _HALF_TOO,
-        ),
+        Line(FUNCTION, _LARGE, _HALF_TOO),
         Line(EVERY_BLOCK, _squares(8, 64, 32, 64, 96), _HALF_TOO),
         Line(EVERY_BLOCK, _squares(8, 512, 97), _HALF_TOO),
     ],

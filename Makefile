@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 120 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: book test lint unit nbval pages pdf colab notebooks bench serve setup clean
+.PHONY: book test lint unit nbval pages look pdf colab notebooks bench serve setup clean
 
 book: $(READY)
 	$(BIN)/jupyter-book build -W --keep-going -n .
@@ -25,7 +25,10 @@ book: $(READY)
 	@echo
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-test: lint unit nbval pages
+# Neither lint nor the site uses two processors, so they go side by side.
+test: $(READY)
+	$(MAKE) -j2 lint book
+	$(MAKE) unit nbval look
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -33,7 +36,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python book/_tools/notebooks.py check
 
-# Tests marked `alone` measure time or memory and get the machine to themselves; those marked
+# Tests marked `alone` measure time and get the machine to themselves; those marked
 # `pages` look at the built site.
 unit: $(READY)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
@@ -44,6 +47,9 @@ nbval: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(NBVAL) book
 
 pages: book
+	$(MAKE) look
+
+look: $(READY)
 	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile -m pages tests/book
 
 pdf: $(READY)

@@ -1,7 +1,7 @@
-"""Time and peak of two blocks, for the tests marked ``alone``.
+"""Time and peak of two blocks, for the tests of what is promised.
 
-Times are ratios of the least of alternating rounds; peaks are read in a fresh
-process each.
+Times are ratios of the least of alternating rounds, in tests marked ``alone``;
+peaks are read in a fresh process each.
 """
 
 import statistics
@@ -16,9 +16,14 @@ from benchmarks.subjects import Case
 from benchmarks.timing import least_times
 
 SHAPE = (1, 512, 97, 97)
-linux = pytest.mark.skipif(
-    sys.platform != "linux", reason="reads the peak from /proc"
-)
+
+
+def peak_test(test):
+    """Mark a test that reads peaks: slow, and for Linux."""
+    linux = pytest.mark.skipif(
+        sys.platform != "linux", reason="reads the peak from /proc"
+    )
+    return pytest.mark.slow(linux(test))
 
 
 def both_passes(function, *inputs, parameters=()):

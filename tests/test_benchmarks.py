@@ -186,7 +186,7 @@ def test_a_failing_memory_process_is_reported(monkeypatch):
     assert "was ended" in peak.in_fresh_process(CASE, "cpu", 1)
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux", reason="reads the peak from /proc"
 )

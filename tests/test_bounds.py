@@ -1,7 +1,7 @@
 """What is promised of time and of a process's peak memory, on two cores.
 
-Times are ratios of the least of alternating rounds; peaks are read in a fresh
-process each. These tests run alone, after the others.
+Times are ratios of the least of alternating rounds; those tests run alone,
+after the others. Peaks are read in a fresh process each.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from alone import both_passes, linux, ratio
+from alone import both_passes, peak, peak_test, ratio
 
 from attnlib import DoubleAttention, PolarizedSelfAttention, PositionAttention
 from attnlib.functional import (
@@ -19,12 +19,10 @@ from attnlib.functional import (
     softmax_attention,
     window_aggregation,
 )
-from benchmarks.peak import in_fresh_process
 from benchmarks.presets import FUNCTION
-from benchmarks.subjects import Case
 from benchmarks.timing import MatrixProduct
 
-pytestmark = pytest.mark.alone
+alone = pytest.mark.alone
 
 
 def time(fast, plain, bound, *inputs):
@@ -43,6 +41,7 @@ def form(function, impl):
     return lambda *inputs: function(*inputs, impl=impl)
 
 
+@alone
 @pytest.mark.parametrize(
     ("shape", "impl", "bound"),
     [
@@ -61,6 +60,7 @@ def test_time_of_softmax_attention(shape, impl, bound):
     assert time(fast, plain, bound, *tokens(*shape)) <= bound
 
 
+@alone
 def test_time_against_one_large_product():
     """At most 1.6 times as long as as many multiply-adds in one product.
 
@@ -75,7 +75,7 @@ def test_time_against_one_large_product():
     assert ratio(tasks, 1.6, rounds=40, work=work) <= 1.6
 
 
-@linux
+@peak_test
 @pytest.mark.parametrize(
     ("shape", "bound"),
     [
@@ -87,13 +87,11 @@ def test_time_against_one_large_product():
     ids=str,
 )
 def test_peak_of_the_process(shape, bound):
-    peaks = {}
-    for impl in ("reference", "chunked"):
-        case = Case(FUNCTION, impl, shape, "float32", "both")
-        peaks[impl] = in_fresh_process(case, "cpu", 2)["peak_bytes"]
-    found = peaks["chunked"] / peaks["reference"]
-    print(f"{found:.3f} of {peaks['reference'] / 2**20:.0f} MiB")
-    assert found <= bound
+    chunked, plain = (
+        peak(FUNCTION, impl, shape) for impl in ("chunked", "reference")
+    )
+    print(f"{chunked / plain:.3f} of {plain / 2**20:.0f} MiB")
+    assert chunked / plain <= bound
 
 
 TRAIN = """
@@ -122,7 +120,7 @@ TRAIN = """
 """
 
 
-@linux
+@peak_test
 def test_a_wide_block_trains_at_128_x_128_in_a_gibibyte():
     """Above its parameters; the plain form needs more than two."""
     import os
@@ -144,6 +142,7 @@ def test_a_wide_block_trains_at_128_x_128_in_a_gibibyte():
     assert need["reference"] > 2
 
 
+@alone
 @pytest.mark.parametrize(
     ("function", "impl"),
     [
@@ -174,19 +173,23 @@ def block_forms(block, fast):
     return run(fast), run("reference")
 
 
-def test_time_and_peak_of_position_attention():
+@alone
+def test_time_of_position_attention():
     forms = block_forms(PositionAttention(64), "auto")
     assert time(*forms, 0.5, torch.randn(1, 64, 64, 64)) <= 0.5
-    if sys.platform == "linux":
-        peaks = {}
-        for impl in ("reference", "chunked"):
-            case = Case("danet", impl, (1, 64, 64, 64), "float32", "both")
-            peaks[impl] = in_fresh_process(case, "cpu", 2)["peak_bytes"]
-        found = peaks["chunked"] / peaks["reference"]
-        print(f"{found:.3f} of the plain form's peak")
-        assert found <= 1 / 10
 
 
+@peak_test
+def test_peak_of_position_attention():
+    chunked, plain = (
+        peak("danet", impl, (1, 64, 64, 64))
+        for impl in ("chunked", "reference")
+    )
+    print(f"{chunked / plain:.3f} of the plain form's peak")
+    assert chunked <= plain / 10
+
+
+@alone
 @pytest.mark.parametrize(
     "block",
     [
@@ -201,6 +204,7 @@ def test_time_of_the_folded_forms(block):
     assert time(*forms, 0.8, torch.randn(2, 64, 64, 64)) <= 0.8
 
 
+@alone
 def test_time_of_the_window_sum():
     """Against windows laid out by ``unfold``: SAN's stage at 56 x 56."""
 

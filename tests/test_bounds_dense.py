@@ -9,12 +9,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from alone import SHAPE, both_passes, linux, peak
+from alone import SHAPE, both_passes, peak, peak_test
 
 from attnlib import create_block
 from benchmarks.timing import least_times
-
-pytestmark = pytest.mark.alone
 
 
 class Bound(NamedTuple):
@@ -83,6 +81,7 @@ def dense_peak(key):
     return peak(key, "reference", **DENSE[key])
 
 
+@pytest.mark.alone
 @each
 def test_time(bound):
     found = shares()[name(bound)]
@@ -90,7 +89,7 @@ def test_time(bound):
     assert found <= bound.time
 
 
-@linux
+@peak_test
 @each
 def test_peak(bound):
     found = peak(bound.key, bound.impl, **bound.options)

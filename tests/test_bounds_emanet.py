@@ -9,8 +9,6 @@ from attnlib import EMAttention
 from attnlib.functional import softmax_attention
 from attnlib.memory import allocations
 
-pytestmark = pytest.mark.alone
-
 
 class Dense(nn.Module):
     """Non-local: every position attends to every one, same projections."""
@@ -33,6 +31,7 @@ def picture(shape):
     return torch.randn(shape).relu()
 
 
+@pytest.mark.alone
 def test_time_of_the_folded_form():
     """Without gradient a third of the multiply-adds of forward is saved."""
     forms = [EMAttention(512, impl=i) for i in ("folded", "reference")]
@@ -40,6 +39,7 @@ def test_time_of_the_folded_form():
     assert time_of_both(forms, shape, 0.95, rounds=10) <= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", [False, True])
 def test_peak_against_the_dense_block(through):
     x = picture(SHAPE)

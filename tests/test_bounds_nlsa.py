@@ -3,15 +3,16 @@
 import math
 
 import pytest
-from alone import linux, peak, time_of_both
+from alone import peak, peak_test, time_of_both
 
 from attnlib import NonLocal, NonLocalSparseAttention
 from attnlib.cost import closed_form
 
-pytestmark = pytest.mark.alone
+alone = pytest.mark.alone
 SHAPE = (1, 64, 96, 96)
 
 
+@alone
 def test_time_of_the_streamed_form():
     forms = [
         NonLocalSparseAttention(64, impl=impl)
@@ -20,13 +21,14 @@ def test_time_of_the_streamed_form():
     assert time_of_both(forms, SHAPE, 0.8) <= 0.8
 
 
+@alone
 def test_time_against_the_dense_block():
     sparse = NonLocalSparseAttention(64)
     dense = NonLocal(64, impl="reference", norm=False)
     assert time_of_both([sparse, dense], SHAPE, 0.8) <= 0.8
 
 
-@linux
+@peak_test
 def test_peaks():
     streamed, plain = (
         peak("nlsa", impl, SHAPE) for impl in ("streamed", "reference")
@@ -37,6 +39,7 @@ def test_peaks():
     assert streamed <= dense / 8
 
 
+@alone
 def test_growth_of_the_multiply_adds():
     """From 192 x 192 to 384 x 384: 256 chunks and more, 128 buckets."""
     found = {}
@@ -53,6 +56,7 @@ def test_growth_of_the_multiply_adds():
     assert abs(found[NonLocal] - 2) < 0.05
 
 
+@alone
 def test_bytes_kept():
     """Scores and lists are not kept; the plain form keeps all of them."""
     block = NonLocalSparseAttention(256, device="meta")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NoReturn
@@ -37,24 +37,9 @@ class Known:
     reason: str
 
 
-# Part of an error's text -> why it stays.
-KNOWN_ERRORS: dict[str, str] = {}
-
-
-def console(
-    record: Record,
-    known: Mapping[str, str] = KNOWN_ERRORS,
-    used: set[str] | None = None,
-) -> list[str]:
-    """Return errors that contain no text that is a key of ``known``."""
-    faults = []
-    for error in record.errors:
-        named = [text for text in known if text in error]
-        if used is not None:
-            used.update(named)
-        if not named:
-            faults.append(f"console: {error}")
-    return faults
+def console(record: Record) -> list[str]:
+    """Return errors of the console and exceptions."""
+    return [f"console: {error}" for error in record.errors]
 
 
 def requests(record: Record) -> list[str]:
@@ -230,8 +215,3 @@ def accessibility(
     if used is not None:
         used.update(known[place] for place in places)
     return faults
-
-
-def stale(known: Iterable[Any], used: Iterable[Any]) -> list[Any]:
-    """Return entries of a baseline that matched nothing."""
-    return [entry for entry in known if entry not in set(used)]

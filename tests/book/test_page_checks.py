@@ -55,7 +55,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 def faults(page: Any) -> list[str]:
     """Return what all checks together find."""
-    found = page_checks.console(record(page), {})
+    found = page_checks.console(record(page))
     found += page_checks.requests(record(page))
     found += page_checks.overflow(page) + page_checks.mathematics(page)
     page_checks.prepare(page)
@@ -200,17 +200,7 @@ def test_a_baseline_names_its_faults_and_no_others(
     found = page_checks.accessibility(page, known, used)
     assert len(found) == 1
     assert ".ours" in found[0]
-    assert page_checks.stale(known, used) == [known[1]]
-
-
-def test_a_known_error_is_no_fault(visit: Callable[..., Any]) -> None:
-    page = visit("<script>console.error('one'); console.error('two')</script>")
-    known = {"one": "planted", "three": "planted"}
-    used: set[str] = set()
-    found = page_checks.console(record(page), known, used)
-    assert len(found) == 1
-    assert "two" in found[0]
-    assert page_checks.stale(known, used) == ["three"]
+    assert used == {known[0]}
 
 
 def test_a_piece_of_html_can_be_opened(open_html: Callable[..., Any]) -> None:

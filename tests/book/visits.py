@@ -1,16 +1,18 @@
-"""Every page of the site, to visit, to turn dark, and to take a picture."""
+"""Every page of the site: visit it, turn it dark, take pictures, inspect."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lint
+import page_checks
 from browser import record, settle
 
-SCHEMES = ("light", "dark")
+PICTURES = lint.ROOT / "_build" / "screenshots"
 SEARCH = "search.html?q=softmax"
 PAGES = {
     name: f"{name}.html"
@@ -64,3 +66,24 @@ def picture(page: Any, place: Path) -> None:
     )
     session.detach()
     place.write_bytes(base64.b64decode(answer["data"]))
+
+
+def inspect(
+    page: Any, home: str, name: str, schemes: Sequence[str]
+) -> list[str]:
+    """Visit one of ``PAGES``, take a picture in each colour; list faults.
+
+    What is folded is open after.
+    """
+    visit(page, home, name, schemes[0])
+    page.add_style_tag(content=page_checks.STILL)
+    width = page.viewport_size["width"]
+    for scheme in schemes:
+        turn(page, scheme)
+        picture(page, PICTURES / f"{short(name)}-{width}-{scheme}.png")
+    faults = page_checks.overflow(page)
+    page.evaluate(page_checks.UNFOLD)
+    faults += page_checks.overflow(page)
+    faults += page_checks.mathematics(page)
+    faults += page_checks.requests(record(page))
+    return faults + page_checks.console(record(page))

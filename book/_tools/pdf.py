@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,11 @@ HEADINGS = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
 
 def build(folder: Path) -> Path:
     """Build all pages as one; return the folder that serves it."""
+    # What `make book` has read is not read again unless it changed.
+    known = ROOT / "_build" / ".doctrees"
+    if known.exists():
+        target = folder / "_build" / ".doctrees"
+        shutil.copytree(known, target, dirs_exist_ok=True)
     start = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", "-n"]
     command += ["--builder", "singlehtml", "--path-output", str(folder)]

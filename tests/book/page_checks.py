@@ -108,23 +108,31 @@ STILL = """*, *::before, *::after {
 UNFOLD = """() => {
   for (const fold of document.querySelectorAll('details')) fold.open = true;
 }"""
-# A token of code looks like the next one of its class, an entry of the API
-# like the next one of its kind: some of each are enough, and axe is several
-# times faster. It sees neither MathJax's glyphs nor
-# its MathML: a word in their place has their colour.
+# A token of code looks like the next one of its class in such a block, an
+# entry of the API or of a navigation like the next one of its kind: some of
+# each are enough, and axe is several times faster. It sees neither MathJax's
+# glyphs nor its MathML: a word in their place has their colour.
 THIN = """() => {
-  const entries = new Map();
-  for (const entry of document.querySelectorAll('dl.py')) {
-    const number = 1 + (entries.get(entry.className) || 0);
-    entries.set(entry.className, number);
-    if (number > 5) entry.remove();
-  }
+  const few = (parent, entries) => {
+    const seen = new Map();
+    for (const entry of parent.querySelectorAll(entries)) {
+      const number = 1 + (seen.get(entry.className) || 0);
+      seen.set(entry.className, number);
+      if (number > 5) entry.remove();
+    }
+  };
+  few(document, 'dl.py');
+  for (const list of document.querySelectorAll('nav ul'))
+    few(list, ':scope > li');
+  const seen = new Set();
   for (const block of document.querySelectorAll('.highlight pre')) {
-    const seen = new Set();
+    let around = '';
+    for (let e = block; e; e = e.parentElement) around += e.className + ';';
     for (const token of block.querySelectorAll('span')) {
       if (token.children.length || token.id) continue;
-      if (seen.has(token.className)) token.replaceWith(token.textContent);
-      else seen.add(token.className);
+      const look = around + token.className;
+      if (seen.has(look)) token.replaceWith(token.textContent);
+      else seen.add(look);
     }
     block.normalize();
   }

@@ -8,9 +8,10 @@ and stored.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ class Row:
         key: name for :func:`attnlib.create_block`.
         part: part of the book.
         chapter: path of its chapter, without ending.
+        options: of its class, as the row was measured, device and dtype left
+            out.
         similarity: what makes the score of a pair (catalogue).
         normaliser: what divides the scores (catalogue).
         pairs: share of the N x N pairs with a weight that is not zero; None
@@ -60,6 +63,7 @@ class Row:
     key: str
     part: str
     chapter: str
+    options: dict[str, Any] = field(hash=False)
     similarity: str
     normaliser: str
     pairs: float | None
@@ -117,6 +121,17 @@ def example(size: tuple[int, int] = SIZE) -> Tensor:
     g = torch.Generator().manual_seed(1)
     shape = (1, CHANNELS, *size)
     return torch.randn(shape, generator=g, dtype=torch.float64)
+
+
+def _options(block: nn.Module, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the class of a block may be told, and what holds here."""
+    known = inspect.signature(type(block)).parameters.values()
+    return {
+        option.name: given.get(option.name, option.default)
+        for option in known
+        if option.default is not option.empty
+        and option.name not in ("device", "dtype")
+    }
 
 
 def _growth(block: nn.Module) -> float:
@@ -185,6 +200,7 @@ def row(key: str, **options: Any) -> Row:
         key=key,
         part=info.part,
         chapter=info.chapter,
+        options=_options(block, options),
         similarity=info.similarity,
         normaliser=info.normaliser,
         pairs=pairs,
@@ -212,29 +228,38 @@ def rows(keys: Sequence[str] | None = None) -> list[Row]:
 
 
 def changes(before: Mapping[str, Any], now: Row) -> list[str]:
-    """Say in words in which columns a row is not what it was.
+    """Say in words in which columns and options a row is not what it was.
 
     Args:
         before: the earlier row as a mapping, such as ``asdict`` or JSON gives.
         now: the row as it is.
 
     Shape:
-        - Output: a sentence a column; empty if nothing changed
+        - Output: a sentence a column or option; empty if nothing changed
 
     Numbers that differ by less than a millionth are the same.
     """
-    new = asdict(now)
+    old, new = _flat(before), _flat(asdict(now))
     return [
-        f"{now.key}: {field.name} was {_told(before.get(field.name))}, "
-        f"is {_told(new[field.name])}"
-        for field in fields(Row)
-        if not _same(before.get(field.name), new[field.name])
+        f"{now.key}: {name} was {_told(a)}, is {_told(b)}"
+        for name in {**old, **new}
+        if not _same(
+            a := old.get(name, "absent"), b := new.get(name, "absent")
+        )
     ]
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns, each option as a column of its own."""
+    columns = {name: row[name] for name in row if name != "options"}
+    options = row.get("options", {})
+    return {f"option {name}": options[name] for name in options} | columns
 
 
 def _told(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return " to ".join(map(_told, value))
+        a_range = all(isinstance(number, float) for number in value)
+        return (" to " if a_range else ", ").join(map(_told, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -6,6 +6,7 @@ rows anew; then run the notebook ``book/compare/map.ipynb`` again.
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +16,14 @@ import pytest
 import torch
 from cases import CHANNELS
 
-from attnlib import compare, create_block, list_blocks, maps, measured
+from attnlib import (
+    DualMultiScaleAttention,
+    compare,
+    create_block,
+    list_blocks,
+    maps,
+    measured,
+)
 from attnlib.catalog import CATALOG
 from attnlib.cost import closed_form
 
@@ -56,6 +64,12 @@ def test_row_is_what_is_stored(key: str) -> None:
         ("annnet", {"pool_sizes": (1, 3)}, "rank macs"),
         ("isanet", {"down_factors": ((4, 4),)}, "macs kept_bytes"),
         ("nlsa", {"chunk_size": 72}, "pairs macs"),
+        ("selfattention", {"gamma": True}, "start parameters"),
+        ("danet", {"key_channels": 4}, "rank macs"),
+        ("rnl", {"kernel_size": 5}, "parameters macs"),
+        ("dmsanet", {"groups": 4}, "parameters macs"),
+        ("psa", {"layout": "sequential"}, "macs kept_bytes"),
+        ("gcnet", {"pooling_type": "avg"}, "macs growth"),
     ],
 )
 def test_another_default_is_named(
@@ -63,8 +77,25 @@ def test_another_default_is_named(
 ) -> None:
     found = compare.changes(STORED[key], compare.row(key, **options))
     columns = {line.split()[1] for line in found}
-    assert set(moved.split()) <= columns, found
+    assert {"option", *moved.split()} <= columns, found
     assert all(line.startswith(f"{key}: ") for line in found)
+
+
+@pytest.mark.parametrize("key", list_blocks())
+def test_every_default_is_stored(key: str) -> None:
+    cls = type(create_block(key, CHANNELS))
+    known = inspect.signature(cls).parameters.values()
+    defaults = {p.name for p in known if p.default is not p.empty}
+    assert set(STORED[key]["options"]) == defaults - {"device", "dtype"}
+
+
+def test_a_default_that_moves_no_column_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    defaults = DualMultiScaleAttention.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "sign", "official")
+    found = compare.changes(STORED["dmsanet"], compare.row("dmsanet"))
+    assert found == ["dmsanet: option sign was paper, is official"]
 
 
 def test_changes_see_any_column() -> None:
@@ -72,6 +103,13 @@ def test_changes_see_any_column() -> None:
     assert compare.changes(json.loads(json.dumps(asdict(row))), row) == []
     assert row.sums is not None
     assert row.rank is not None
+    old, new = {"a": None, "b": 1}, {"b": (1, 3), "c": None}
+    stored = {**asdict(row), "options": old}
+    assert compare.changes(stored, replace(row, options=new)) == [
+        "gcnet: option a was None, is absent",
+        "gcnet: option b was 1, is 1, 3",
+        "gcnet: option c was absent, is None",
+    ]
     for name, value, words in (
         ("similarity", "dot product", "of the key alone, is dot product"),
         ("rank", row.rank + 1, "1, is 2"),
